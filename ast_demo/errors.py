@@ -1,0 +1,31 @@
+"""The one family of errors whose message a user reads.
+
+AstDemoError
+ ├── AudioError        a recording that cannot be used
+ ├── CheckpointError   a checkpoint that cannot be loaded or does not fit
+ ├── DataError         labelled clips, archives or manifests that cannot be used
+ └── SettingsError     a setting with a value that makes no sense
+
+Each message is one or two sentences for a person: what was expected, what came, what to do. The page and the
+command line print it unchanged. Every other exception is a defect of this program.
+"""
+
+
+class AstDemoError(Exception):
+    """Base of all errors that are shown to users as they are."""
+
+
+class AudioError(AstDemoError):
+    """A recording that cannot be used."""
+
+
+class CheckpointError(AstDemoError):
+    """A checkpoint that cannot be loaded, or does not do audio classification."""
+
+
+class DataError(AstDemoError):
+    """Labelled clips, an archive or a manifest that cannot be used."""
+
+
+class SettingsError(AstDemoError):
+    """A setting whose value makes no sense."""

@@ -1,0 +1,54 @@
+"""Limits and switches, read once from the environment into one frozen value that is passed on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from ast_demo.errors import SettingsError
+
+_PREFIX = "AST_DEMO_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits of one running program. Each field is read from `AST_DEMO_<FIELD IN CAPITALS>`.
+
+    Attributes:
+        max_clip_s: Longest recording that is decoded, in seconds. Longer ones are refused, not cut.
+        max_upload_mb: Largest file the page accepts, in megabytes.
+        checkpoint_cache_mb: Memory for loaded checkpoints, in megabytes; the least recently used goes first.
+        max_checkpoint_mb: Largest weights file that is loaded or downloaded, in megabytes.
+        concurrency: Clips that are inspected at the same time; further visitors wait in the queue.
+    """
+
+    max_clip_s: float = 600.0
+    max_upload_mb: float = 200.0
+    checkpoint_cache_mb: float = 2000.0
+    max_checkpoint_mb: float = 2000.0
+    concurrency: int = 2
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from environment variables; what is not set keeps its default.
+
+    Raises:
+        SettingsError: A value is not a positive number (a whole one for `concurrency`).
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, float] = {}
+    for field in fields(Settings):
+        variable = _PREFIX + field.name.upper()
+        if variable not in environment:
+            continue
+        kind = type(field.default)
+        try:
+            value = kind(environment[variable])
+        except ValueError:
+            value = 0
+        if not 0 < value < float("inf"):
+            expected = "a whole number above 0" if kind is int else "a number above 0"
+            raise SettingsError(f"{variable} must be {expected}, but it is {environment[variable]!r}.")
+        values[field.name] = value
+    return Settings(**values)  # type: ignore[arg-type]

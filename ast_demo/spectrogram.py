@@ -1,0 +1,152 @@
+"""Waveforms to the normalised log-mel spectrograms that an AST is fed.
+
+A batched torch version of 🤗 Transformers' `ASTFeatureExtractor` (its NumPy route), which follows Kaldi's
+`fbank`: 25 ms symmetric Hann window every 10 ms, mean of each frame removed, pre-emphasis 0.97, 512-point power
+spectrum, triangular filters on Kaldi's mel scale from 20 Hz to 8 kHz, natural logarithm with a floor. There is no
+other route from sound to the model in this program: pictures, scores and training all start here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
+
+HOP_S = HOP_LENGTH / SAMPLE_RATE  # 0.01 s from one frame to the next
+FRAME_S = FRAME_LENGTH / SAMPLE_RATE  # 0.025 s of sound in each frame
+_FFT_LENGTH = 512
+_PRE_EMPHASIS = 0.97
+_LOWEST_HZ, _HIGHEST_HZ = 20.0, SAMPLE_RATE / 2
+_FLOOR = 1.192092955078125e-07  # the single-precision epsilon, Kaldi's guard before the logarithm
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """How a checkpoint wants its input.
+
+    Attributes:
+        n_mels: Mel bins of each frame.
+        n_frames: Frames of every input: shorter clips are padded, longer ones cut off.
+        mean, std: The input is `(log_mel - mean) / (2 * std)`; 0 and 0.5 leave it as it is.
+    """
+
+    n_mels: int = 128
+    n_frames: int = 1024
+    mean: float = -4.2677393
+    std: float = 4.5689974
+
+    @property
+    def padding_value(self) -> float:
+        """What a padded frame holds: the extractor pads with 0 *before* it normalises."""
+        return -self.mean / (2 * self.std)
+
+    @property
+    def silence_value(self) -> float:
+        """What digital silence becomes: the floor of the logarithm, normalised."""
+        return (math.log(_FLOOR) - self.mean) / (2 * self.std)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of sound that fit in the input."""
+        return (self.n_frames - 1) * HOP_S + FRAME_S
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """A clip as a checkpoint is fed it.
+
+    Attributes:
+        values: Normalised log-mel, shape (n_frames, n_mels), float32.
+        clip_frames: How many of the frames come from the clip; those after it are padding.
+        truncated_s: Seconds at the end of the clip that the checkpoint never gets.
+        settings: What it was computed with.
+    """
+
+    values: np.ndarray
+    clip_frames: int
+    truncated_s: float
+    settings: InputSettings
+
+    @property
+    def padding_share(self) -> float:
+        """Share of the frames that is padding, 0 to 1."""
+        return 1 - self.clip_frames / self.settings.n_frames
+
+
+def count_frames(n_samples: int) -> int:
+    """Frames of a clip of `n_samples` at 16 kHz: whole windows only."""
+    return max(0, 1 + (n_samples - FRAME_LENGTH) // HOP_LENGTH)
+
+
+def log_mel(samples: Tensor, n_mels: int = 128) -> Tensor:
+    """Log-mel filter bank energies, not normalised.
+
+    Args:
+        samples: (batch, n_samples) in [-1, 1] at 16 kHz, at least one frame (400 samples) long. Clips that are
+            shorter than the batch are padded with zeros by the caller; their frames beyond `count_frames` mean
+            nothing.
+
+    Returns:
+        (batch, frames, n_mels), float32.
+    """
+    window, filters = _window_and_filters(n_mels)
+    frames = samples.to(torch.float32).unfold(-1, FRAME_LENGTH, HOP_LENGTH)
+    frames = frames - frames.mean(dim=-1, keepdim=True)
+    # Kaldi's pre-emphasis takes the first sample of a frame as its own predecessor.
+    previous = torch.cat((frames[..., :1], frames[..., :-1]), dim=-1)
+    frames = torch.sub(frames, previous, alpha=_PRE_EMPHASIS) * window.to(samples.device)
+    spectrum = torch.view_as_real(torch.fft.rfft(frames, n=_FFT_LENGTH))
+    power = spectrum.square_().sum(dim=-1)
+    return (power @ filters.to(samples.device)).clamp_(min=_FLOOR).log_()
+
+
+def compute_spectrograms(waveforms: Sequence[Waveform], settings: InputSettings) -> list[Spectrogram]:
+    """The spectrograms that a checkpoint with these settings is fed, one for each waveform.
+
+    A clip gives the same values alone and in a batch. Source: `ASTFeatureExtractor` of 🤗 Transformers, to which
+    the result is equal to 1e-3 (5e-5 on average): single-precision Fourier transforms differ in near-silent bins,
+    and the logarithm magnifies that.
+    """
+    return [_compute_one(waveform, settings) for waveform in waveforms]
+
+
+def _compute_one(waveform: Waveform, settings: InputSettings) -> Spectrogram:
+    clip_frames = min(count_frames(len(waveform.samples)), settings.n_frames)
+    used = (clip_frames - 1) * HOP_LENGTH + FRAME_LENGTH
+    values = torch.zeros(settings.n_frames, settings.n_mels)
+    values[:clip_frames] = log_mel(torch.from_numpy(waveform.samples[None, :used]), settings.n_mels)[0]
+    values.sub_(settings.mean).div_(2 * settings.std)
+    window_samples = (settings.n_frames - 1) * HOP_LENGTH + FRAME_LENGTH
+    truncated_s = max(0, len(waveform.samples) - window_samples) / SAMPLE_RATE
+    return Spectrogram(values.numpy(), clip_frames, truncated_s, settings)
+
+
+def mel_band_edges_hz(n_mels: int) -> np.ndarray:
+    """Corners of the triangular filters in hertz, shape (n_mels + 2,): bin m rises from m, peaks at m + 1, ends at m + 2."""
+    return _from_mel(np.linspace(_to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ), n_mels + 2))
+
+
+def _to_mel(hz: np.ndarray | float) -> np.ndarray:
+    return 1127.0 * np.log1p(np.asarray(hz) / 700.0)
+
+
+def _from_mel(mel: np.ndarray) -> np.ndarray:
+    return 700.0 * np.expm1(mel / 1127.0)
+
+
+@lru_cache(maxsize=8)
+def _window_and_filters(n_mels: int) -> tuple[Tensor, Tensor]:
+    """Hann window (400,) and filter bank (257, n_mels): triangles whose sides are straight on the mel scale."""
+    window = torch.hann_window(FRAME_LENGTH, periodic=False, dtype=torch.float64).to(torch.float32)
+    mel_of_bin = _to_mel(np.linspace(0, SAMPLE_RATE / 2, _FFT_LENGTH // 2 + 1))[:, None]
+    corners = np.linspace(_to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ), n_mels + 2)
+    width = corners[1] - corners[0]
+    rising, falling = (mel_of_bin - corners[:-2]) / width, (corners[2:] - mel_of_bin) / width
+    return window, torch.from_numpy(np.maximum(0, np.minimum(rising, falling))).to(torch.float32)
