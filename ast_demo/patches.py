@@ -77,7 +77,9 @@ class PatchGrid:
             IndexError: Outside the grid.
         """
         if not (0 <= frequency < self.n_frequency and 0 <= time < self.n_time):
-            raise IndexError(f"There is no patch ({frequency}, {time}) in a grid of {self.n_frequency} × {self.n_time}.")
+            raise IndexError(
+                f"There is no patch ({frequency}, {time}) in a grid of {self.n_frequency} × {self.n_time}."
+            )
         return self.n_special + frequency * self.n_time + time
 
     def position(self, token: int) -> tuple[int, int]:

@@ -1,0 +1,156 @@
+"""Attention rollout, collected while the model runs.
+
+Rollout (Abnar & Zuidema 2020, arXiv 2005.00928) follows the information through the layers: in each layer the
+attention, averaged over the heads, and the residual connection count half each, Â = (A + I) / 2, and the layers
+are multiplied, Â_L … Â_1. AST's classifier reads the mean of the two special tokens, so the map is the mean of
+their two rows over the columns of the patches.
+
+🤗 Transformers returns no attention weights from its fast attention. `register_attention` therefore adds an
+attention function of our own to its registry. It is the usual one until a call of the model brings a collector
+along (`model(x, rollout=HeadMeans())`): then the head mean of each layer is added to that collector. Nothing is
+kept on the model or in the module, so that one model can serve many threads.
+
+Rollout tells where information flowed, not why a label won: it is the same map for every label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ast_demo.patches import PatchGrid
+
+ATTENTION = "ast_demo"
+
+
+@dataclass
+class HeadMeans:
+    """What travels with one call of the model: attention averaged over heads, a (batch, tokens, tokens) each layer."""
+
+    layers: list[Tensor] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Rollout of one clip at every depth.
+
+    Attributes:
+        maps: (n_layers, n_frequency, n_time) float32; `maps[d]` goes through the layers 0 to d. Row 0 is the lowest
+            band. What is missing to a sum of 1 rests on the special tokens.
+        special_share: (n_layers,) share that rests on the special tokens.
+        padding_share: (n_layers,) share that rests on padding: each patch counts with the part of its frames that
+            is padding.
+    """
+
+    maps: np.ndarray
+    special_share: np.ndarray
+    padding_share: np.ndarray
+
+    @property
+    def final(self) -> np.ndarray:
+        """The map through all layers, (n_frequency, n_time)."""
+        return self.maps[-1]
+
+
+def register_attention() -> str:
+    """Add the collecting attention to 🤗 Transformers' registry, and return the name to load models with."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(ATTENTION, _attention)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+    return ATTENTION
+
+
+def roll_out(layers: list[Tensor], start: Tensor) -> Tensor:
+    """Rollout from a distribution over tokens, at every depth.
+
+    Instead of multiplying matrices of all tokens, carry only the wanted row from the last layer to the first; the
+    rows of all depths travel together.
+
+    Args:
+        layers: Head means of one clip, (tokens, tokens) each, first layer first; rows sum to 1.
+        start: (tokens,), sums to 1: where to start from in the last layer's output.
+
+    Returns:
+        (n_layers, tokens): at [d], `start · Â_d … Â_0`. Each sums to 1.
+    """
+    rows = start.repeat(len(layers), 1)
+    for depth in reversed(range(len(layers))):
+        rows[depth:] = (rows[depth:] @ layers[depth] + rows[depth:]) / 2
+    return rows
+
+
+def rollout_of_clip(layers: list[Tensor], grid: PatchGrid, clip_frames: int, token: int | None = None) -> Rollout:
+    """Rollout of one clip, from what the classifier reads (the mean of the special tokens) or from one token.
+
+    Args:
+        layers: Head means of the clip, (tokens, tokens) each.
+        grid: The checkpoint's patch grid.
+        clip_frames: Frames of the spectrogram that come from the clip; the others are padding.
+        token: Start from this token instead.
+    """
+    start = torch.zeros(grid.n_tokens)
+    if token is None:
+        start[: grid.n_special] = 1 / grid.n_special
+    else:
+        start[token] = 1
+    rows = roll_out(layers, start).numpy()
+    maps = to_grid(rows, grid)
+    padding = padding_of_columns(grid, clip_frames)
+    return Rollout(maps, rows[:, : grid.n_special].sum(axis=1), (maps.sum(axis=1) * padding).sum(axis=1))
+
+
+def to_grid(rows: np.ndarray, grid: PatchGrid) -> np.ndarray:
+    """Rows over tokens (…, tokens) to maps over patches (…, n_frequency, n_time): special tokens are dropped."""
+    return rows[..., grid.n_special :].reshape(*rows.shape[:-1], grid.n_frequency, grid.n_time)
+
+
+def padding_of_columns(grid: PatchGrid, clip_frames: int) -> np.ndarray:
+    """Share of padding in the frames that each column of patches sees, (n_time,)."""
+    starts = np.arange(grid.n_time) * grid.time_stride
+    return np.clip(starts + grid.patch_size - clip_frames, 0, grid.patch_size) / grid.patch_size
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    rollout: HeadMeans | None = None,
+    **kwargs: object,
+) -> tuple[Tensor, None]:
+    """Attention in the form of 🤗 Transformers' registry: (batch, heads, tokens, size) to (batch, tokens, heads, size)."""
+    if rollout is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    if attention_mask is not None:
+        raise NotImplementedError("Rollout is collected for inputs without an attention mask only.")
+    output, mean = _attend_and_average(query, key, value, query.shape[-1] ** -0.5 if scaling is None else scaling)
+    rollout.layers.append(mean)
+    return output, None
+
+
+def _attend_and_average(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
+    """Attention, head by head, so that the weights of only one head lie in memory at a time.
+
+    Returns:
+        Output (batch, tokens, heads, size), and the mean of the heads' weights (batch, tokens, tokens).
+    """
+    batch, heads, tokens, _ = query.shape
+    output = torch.empty_like(query)
+    total = query.new_zeros(batch, tokens, tokens)
+    for head in range(heads):
+        weights = torch.softmax(query[:, head] * scaling @ key[:, head].transpose(1, 2), dim=-1)
+        output[:, head] = weights @ value[:, head]
+        total += weights
+    return output.transpose(1, 2), total.div_(heads)

@@ -1,0 +1,407 @@
+"""What can be loaded, from where; loading one.
+
+A reference is the name of a shipped checkpoint, a folder, or the id of a model on the Hugging Face Hub. Weights are
+read from safetensors only, and no code that lies beside them is run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from ast_demo.attention import register_attention
+from ast_demo.audio import SAMPLE_RATE
+from ast_demo.errors import CheckpointError
+from ast_demo.patches import PatchGrid
+from ast_demo.settings import Settings
+from ast_demo.spectrogram import InputSettings
+
+SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "checkpoints"
+MIT_CHECKPOINTS = tuple(
+    f"MIT/ast-finetuned-{name}"
+    for name in (
+        "audioset-10-10-0.4593",
+        "audioset-10-10-0.450",
+        "audioset-10-10-0.448",
+        "audioset-10-10-0.448-v2",
+        "audioset-12-12-0.447",
+        "audioset-14-14-0.443",
+        "audioset-16-16-0.442",
+        "speech-commands-v2",
+    )
+)
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+_AUDIOSET_LABELS = 527
+
+Activation = Literal["softmax", "sigmoid"]
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """All that there is to say about a checkpoint, without its weights.
+
+    Attributes:
+        name: Shipped name, folder name or Hub id.
+        architecture: Class of the model in 🤗 Transformers.
+        labels: One for each score, in the order of the scores.
+        input: The spectrogram that it is fed.
+        grid: Its patches.
+        activation: How logits become scores.
+        activation_reason: Why that one, in words.
+        n_layers, n_heads, n_parameters: Size.
+    """
+
+    name: str
+    architecture: str
+    labels: tuple[str, ...]
+    input: InputSettings
+    grid: PatchGrid
+    activation: Activation
+    activation_reason: str
+    n_layers: int
+    n_heads: int
+    n_parameters: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint: read-only, shared by all who use it. `model` is in evaluation mode, on the CPU, in float32."""
+
+    facts: CheckpointFacts
+    model: nn.Module
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the weights."""
+        return sum(tensor.nbytes for tensor in (*self.model.parameters(), *self.model.buffers()))
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """A checkpoint that can be named. `note` says what it is, or why it is not available now."""
+
+    name: str
+    source: Literal["shipped", "hub"]
+    available: bool
+    note: str
+
+
+def shipped_names() -> list[str]:
+    """Names of the checkpoints that come with the program."""
+    return sorted(config.parent.name for config in SHIPPED_FOLDER.glob("*/config.json"))
+
+
+def catalogue(*, hub_is_reachable: Callable[[], bool] | None = None) -> list[CatalogueEntry]:
+    """What can be loaded now: the shipped checkpoints, and MIT's eight from the Hub.
+
+    Args:
+        hub_is_reachable: Asked once, and only if some checkpoint is not on this machine yet.
+    """
+    entries = [
+        CatalogueEntry(name, "shipped", True, _describe(read_facts(SHIPPED_FOLDER / name))) for name in shipped_names()
+    ]
+    cached = {name: _cached_snapshot(name) is not None for name in MIT_CHECKPOINTS}
+    reachable = all(cached.values()) or (hub_is_reachable or _hub_is_reachable)()
+    for name in MIT_CHECKPOINTS:
+        if cached[name]:
+            note = "already downloaded"
+        elif reachable:
+            note = "downloaded from the Hugging Face Hub on first use (about 350 MB)"
+        else:
+            note = "not available now: not downloaded yet, and the Hugging Face Hub cannot be reached"
+        entries.append(CatalogueEntry(name, "hub", cached[name] or reachable, note))
+    return entries
+
+
+def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> Checkpoint:
+    """Load a checkpoint: a shipped name, a folder, or a Hub id.
+
+    Raises:
+        CheckpointError: There is none of that name; it is no audio classifier that we can explain; its files are
+            missing, damaged or too large; its head has no trained weights; the Hub cannot be reached.
+    """
+    from transformers import AutoModelForAudioClassification
+
+    settings = settings or Settings()
+    folder, name = find_checkpoint(reference, settings)
+    facts = read_facts(folder, name)
+    _check_weights(folder, name, settings)
+    try:
+        with _quiet_transformers():
+            model, report = AutoModelForAudioClassification.from_pretrained(
+                folder,
+                attn_implementation=register_attention(),
+                dtype="float32",
+                local_files_only=True,
+                output_loading_info=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+            )
+    except Exception as error:  # the library raises many kinds, all of which say that the files do not fit together
+        raise CheckpointError(f"The weights of {name!r} cannot be loaded: {_first_sentence(error)}") from error
+    if report["missing_keys"] or report["mismatched_keys"]:
+        wrong = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
+        raise CheckpointError(
+            f"{name!r} has no trained weights for {len(wrong)} parts of the model, {wrong[0]} among them, so its scores "
+            "would be random. Expected a checkpoint that was fine-tuned for audio classification."
+        )
+    model.eval().requires_grad_(False)
+    return Checkpoint(facts, model)
+
+
+def find_checkpoint(reference: str | Path, settings: Settings) -> tuple[Path, str]:
+    """The folder that a reference means, downloaded if it is a Hub id, and the checkpoint's name.
+
+    Raises:
+        CheckpointError: Nothing of that name, or the Hub cannot be reached.
+    """
+    text = str(reference).strip()
+    if text in shipped_names():
+        return SHIPPED_FOLDER / text, text
+    folder = Path(text).expanduser()
+    if text and folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise CheckpointError(f"The folder {text!r} is no checkpoint: it has no config.json.")
+        return folder, folder.resolve().name
+    if _HUB_ID.fullmatch(text):
+        return _cached_snapshot(text) or _download(text, settings), text
+    raise CheckpointError(
+        f"There is no checkpoint {text!r}. Expected {', '.join(map(repr, shipped_names()))}, a folder, "
+        "or a Hub id such as 'MIT/ast-finetuned-audioset-10-10-0.4593'."
+    )
+
+
+def read_facts(folder: Path, name: str | None = None) -> CheckpointFacts:
+    """Read what a checkpoint's configuration says, without loading its weights.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or it is no AST for audio classification.
+    """
+    name = name or folder.name
+    config = _read_json(folder, "config.json", name)
+    if config.get("model_type") != "audio-spectrogram-transformer":
+        raise CheckpointError(
+            f"{name!r} is of type {config.get('model_type', 'unknown')!r}. Expected an Audio Spectrogram Transformer "
+            "('audio-spectrogram-transformer')."
+        )
+    from transformers import ASTConfig, ASTFeatureExtractor
+
+    try:
+        ast = ASTConfig.from_dict(config)
+        extractor = ASTFeatureExtractor.from_dict(_read_json(folder, "preprocessor_config.json", name))
+        labels = tuple(str(ast.id2label[i]) for i in range(len(ast.id2label)))
+        grid = PatchGrid(ast.num_mel_bins, ast.max_length, ast.patch_size, ast.frequency_stride, ast.time_stride)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a hand-written configuration may provoke
+        raise CheckpointError(f"The configuration of {name!r} makes no sense: {_first_sentence(error)}") from error
+    expected = {"sampling_rate": SAMPLE_RATE, "num_mel_bins": ast.num_mel_bins, "max_length": ast.max_length}
+    for key, value in expected.items():
+        if getattr(extractor, key) != value:
+            raise CheckpointError(
+                f"The preprocessor_config.json of {name!r} has {key} = {getattr(extractor, key)}, but the model needs {value}."
+            )
+    mean, std = (extractor.mean, extractor.std) if extractor.do_normalize else (0.0, 0.5)
+    activation, reason = _choose_activation(config.get("problem_type"), labels)
+    return CheckpointFacts(
+        name=name,
+        architecture="ASTForAudioClassification",
+        labels=labels,
+        input=InputSettings(ast.num_mel_bins, ast.max_length, float(mean), float(std)),
+        grid=grid,
+        activation=activation,
+        activation_reason=reason,
+        n_layers=ast.num_hidden_layers,
+        n_heads=ast.num_attention_heads,
+        n_parameters=_count_parameters(folder / "model.safetensors"),
+    )
+
+
+class CheckpointCache:
+    """Loaded checkpoints, up to a limit of memory; the least recently used goes first.
+
+    One for a running program; threads share it. A checkpoint that is larger than the limit by itself is loaded all
+    the same and is the only one that is kept. A folder whose weights have changed is loaded again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._kept: OrderedDict[tuple[Path, int], Checkpoint] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def load(self, reference: str | Path) -> Checkpoint:
+        """The checkpoint, from memory or loaded now.
+
+        Raises:
+            CheckpointError: As `load_checkpoint`.
+        """
+        with self._lock:
+            folder, _ = find_checkpoint(reference, self._settings)
+            weights = folder / "model.safetensors"
+            key = (folder.resolve(), weights.stat().st_mtime_ns if weights.is_file() else 0)
+            if key not in self._kept:
+                self._make_room(weights.stat().st_size if weights.is_file() else 0)
+                self._kept[key] = load_checkpoint(reference, self._settings)
+                self._make_room(0)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def _make_room(self, n_bytes: int) -> None:
+        limit = self._settings.checkpoint_cache_mb * 1e6
+        while len(self._kept) > (0 if n_bytes else 1):
+            if sum(checkpoint.n_bytes for checkpoint in self._kept.values()) + n_bytes <= limit:
+                return
+            self._kept.popitem(last=False)
+
+
+def _choose_activation(problem_type: str | None, labels: Sequence[str]) -> tuple[Activation, str]:
+    if problem_type == "multi_label_classification":
+        return "sigmoid", "its configuration says that several labels can hold at once"
+    if problem_type == "single_label_classification":
+        return "softmax", "its configuration says that one label holds for each clip"
+    if len(labels) == _AUDIOSET_LABELS and labels[0] == "Speech":
+        return "sigmoid", (
+            "its labels are AudioSet's, and AudioSet classifiers are trained with a yes or no for each label, "
+            "although its configuration does not say so"
+        )
+    return "softmax", "its configuration does not say, and classifiers with such labels are trained to choose one"
+
+
+def _describe(facts: CheckpointFacts) -> str:
+    grid = facts.grid
+    return (
+        f"{len(facts.labels)} labels, {facts.input.duration_s:.2f} s, {grid.n_frequency} × {grid.n_time} patches, "
+        f"{facts.n_parameters / 1e6:.1f} M parameters"
+    )
+
+
+def _read_json(folder: Path, file: str, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / file).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{name!r} has no {file}. Expected a checkpoint folder with {', '.join(_FILES)}."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"The {file} of {name!r} cannot be read: {_first_sentence(error)}") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"The {file} of {name!r} is no JSON object.")
+    return content
+
+
+def _check_weights(folder: Path, name: str, settings: Settings) -> None:
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        others = [path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".h5"}]
+        found = (
+            f" Found {', '.join(sorted(others))}, which can run code when opened and so is not read." if others else ""
+        )
+        raise CheckpointError(f"{name!r} has no model.safetensors.{found} Save it with `save_pretrained`.")
+    _check_size(weights.stat().st_size, name, settings)
+
+
+def _check_size(n_bytes: int, name: str, settings: Settings) -> None:
+    if n_bytes > settings.max_checkpoint_mb * 1e6:
+        raise CheckpointError(
+            f"The weights of {name!r} take {n_bytes / 1e6:.0f} MB; at most {settings.max_checkpoint_mb:g} MB are loaded here."
+        )
+
+
+def _count_parameters(weights: Path) -> int:
+    """Parameters by the header of a safetensors file, 0 where there is none that can be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="pt") as file:
+            shapes = [file.get_slice(key).get_shape() for key in file.keys()]  # noqa: SIM118 - it is no mapping
+    except (OSError, SafetensorError):
+        return 0
+    total = 0
+    for shape in shapes:
+        size = 1
+        for length in shape:
+            size *= length
+        total += size
+    return total
+
+
+def _cached_snapshot(hub_id: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(hub_id, allow_patterns=list(_FILES), local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return folder if all((folder / file).is_file() for file in _FILES) else None
+
+
+def _download(hub_id: str, settings: Settings) -> Path:
+    """Fetch the three files of a checkpoint, after a look at their size."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError
+
+    try:
+        files = {
+            f.rfilename: f.size or 0 for f in HfApi().model_info(hub_id, files_metadata=True, timeout=10).siblings or []
+        }
+        missing = [file for file in _FILES if file not in files]
+        if missing:
+            raise CheckpointError(f"{hub_id!r} on the Hugging Face Hub has no {' and no '.join(missing)}.")
+        _check_size(files["model.safetensors"], hub_id, settings)
+        return Path(snapshot_download(hub_id, allow_patterns=list(_FILES)))
+    except GatedRepoError:
+        raise CheckpointError(
+            f"{hub_id!r} is gated: accept its terms on the Hugging Face Hub and log in first."
+        ) from None
+    except RepositoryNotFoundError:
+        raise CheckpointError(
+            f"There is no public model {hub_id!r} on the Hugging Face Hub. Check the spelling."
+        ) from None
+    except (OSError, HTTPError):
+        raise CheckpointError(
+            f"{hub_id!r} is not on this machine yet, and the Hugging Face Hub cannot be reached. "
+            f"Connect to the network, or use a shipped checkpoint: {', '.join(shipped_names())}."
+        ) from None
+
+
+def _hub_is_reachable() -> bool:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HTTPError  # the client's own; it also stands for a missing network
+
+    try:
+        HfApi().model_info(MIT_CHECKPOINTS[0], timeout=3)
+    except (OSError, HTTPError):
+        return False
+    return True
+
+
+def _first_sentence(error: BaseException) -> str:
+    text = str(error).strip().split("\n")[0].split(". ")[0].strip().rstrip(".")
+    return f"{text or type(error).__name__}."[:300]
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep the library's loading report and progress bar off the screen: what matters of it is told as an error."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
