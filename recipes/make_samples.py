@@ -39,10 +39,17 @@ def curve(*points: tuple[float, float]) -> Gain:
 
 
 def formants(tilt: float, *peaks: tuple[float, float, float]) -> Gain:
-    """A voice: a source falling by ``tilt`` decibels an octave, times resonances of (hertz, width, gain)."""
-    return lambda f: (np.maximum(f, 50.0) / 500) ** (-tilt / 6.02) * (
-        0.02 + sum(gain / (1 + ((f - hertz) / width) ** 2) for hertz, width, gain in peaks)
-    )
+    """A voice: a source falling by ``tilt`` decibels an octave, times resonances of (hertz, width, gain).
+
+    A small mouth lets nothing deep out: what lies an octave and more below the first resonance fades.
+    """
+
+    def gain(f: np.ndarray) -> np.ndarray:
+        source = (np.maximum(f, 50.0) / 500) ** (-tilt / 6.02)
+        mouth = 1 / (1 + (peaks[0][0] / np.maximum(f, 50.0) / 2) ** 4)
+        return source * mouth * (0.01 + sum(g / (1 + ((f - hertz) / width) ** 2) for hertz, width, g in peaks))
+
+    return gain
 
 
 def noise(rng: np.random.Generator, count: int, rate: int, gain: Gain) -> Samples:
@@ -103,31 +110,31 @@ def dog_bark(rng: np.random.Generator, rate: int, seconds: float, pitch: float, 
     """A throat that opens and shuts in a fifth of a second: the pitch arches up and falls, the rest is rasp."""
     track = np.zeros(int(seconds * rate))
     size = (450 / pitch) ** 0.5  # the bigger the dog, the lower its formants and the longer its bark
-    throat = formants(3, (750 / size, 260, 1.0), (1500 / size, 350, 0.8), (2900 / size, 600, 0.25), (4800, 900, 0.1))
+    throat = formants(6, (700 / size, 230, 1.0), (1300 / size, 300, 0.7), (2700 / size, 500, 0.15), (4500, 900, 0.08))
     for at in barks:
         count = int(rng.uniform(0.17, 0.23) * size * rate)
         pitch_line = pitch * rng.uniform(0.93, 1.07) * shape(count, (0, 0.75), (0.25, 1.15), (0.6, 1.0), (1, 0.55))
         voice = harmonics(pitch_line * (1 + 0.02 * wander(rng, count, rate, 90)), rate, throat)
         rasp = noise(rng, count, rate, throat) * shape(count, (0, 1.2), (0.2, 0.5), (1, 0.6))
-        loudness = shape(count, (0, 0), (0.05, 0.8), (0.25, 1), (0.55, 0.6), (0.8, 0.15), (1, 0))
-        add(track, (voice + 0.6 * rasp) * loudness * rng.uniform(0.75, 1), int(at * rate))
+        loudness = shape(count, (0, 0), (0.08, 0.7), (0.3, 1), (0.5, 0.7), (0.75, 0.15), (1, 0))
+        add(track, (voice + 0.5 * rasp) * loudness * rng.uniform(0.75, 1), int(at * rate))
     return track
 
 
 def rooster(rng: np.random.Generator, rate: int, seconds: float, pitch: float, hold: float, rasp: float) -> Samples:
     """Cock-a-doodle-doo: short rising calls, then one held and sinking, through a narrow, piercing throat."""
     track = np.zeros(int(seconds * rate))
-    throat = formants(0, (1500, 500, 1.0), (2300, 500, 0.6), (4200, 900, 0.5), (6500, 1200, 0.15))
-    calls = ((0.0, 0.15, 0.8, 0.95), (0.29, 0.13, 0.9, 1.05), (0.46, 0.26, 1.0, 1.2), (0.76, hold, 1.12, 0.78))
+    throat = formants(4, (1450, 330, 1.0), (2500, 500, 0.3), (4200, 900, 0.25))
+    calls = ((0.0, 0.16, 0.8, 0.9), (0.3, 0.15, 0.9, 1.0), (0.5, 0.24, 1.0, 1.05), (0.76, hold, 1.05, 0.92))
     for at, length, first, last in calls:
         count = int(length * rate)
-        pitch_line = pitch * shape(count, (0, first * 0.85), (0.1, first), (0.5, (first + last) / 2), (1, last))
+        pitch_line = pitch * shape(count, (0, first * 0.8), (0.1, first), (0.8, last), (1, last * 0.9))
         pitch_line *= 1 + 0.006 * wander(rng, count, rate, 40)
         voice = harmonics(pitch_line, rate, throat)
-        rough = 1 + rasp * np.sin(np.pi * np.cumsum(pitch_line) / rate) * shape(count, (0, 1), (0.4, 0.3), (1, 0.8))
+        rough = 1 + rasp * np.sin(np.pi * np.cumsum(pitch_line) / rate) * shape(count, (0, 1), (0.3, 0.2), (0.8, 0.3), (1, 0.6))
         breath = noise(rng, count, rate, throat)
         loudness = shape(count, (0, 0), (0.06, 0.9), (0.5, 1), (0.85, 0.6), (1, 0))
-        add(track, (voice * rough + rasp * 0.25 * breath) * loudness, int(at * rate))
+        add(track, (voice * rough + rasp * 0.3 * breath) * loudness, int(at * rate))
     return track
 
 
@@ -160,15 +167,15 @@ def person_sneeze(rng: np.random.Generator, rate: int, seconds: float, pitch: fl
     count = int(intake * rate)
     if count:
         pitch_line = pitch * shape(count, (0, 0.9), (1, 1.25)) * (1 + 0.01 * wander(rng, count, rate, 30))
-        breath = noise(rng, count, rate, curve((100, -30), (900, 0), (2500, -3), (8000, -9)))
+        breath = noise(rng, count, rate, curve((100, -30), (900, 0), (2500, -6), (8000, -16)))
         voice = harmonics(pitch_line, rate, ah)
         add(track, (0.25 * voice + 0.18 * breath) * shape(count, (0, 0), (0.7, 1), (0.9, 0.8), (1, 0)), 0)
     at, count = int((intake + 0.05) * rate), int(rng.uniform(0.42, 0.55) * rate)
-    hiss = noise(rng, count, rate, curve((80, -22), (500, -8), (1500, -4), (3000, 0), (6000, -1), (10000, -8)))
+    hiss = noise(rng, count, rate, curve((80, -22), (500, -6), (1500, 0), (3000, -2), (6000, -8), (10000, -16)))
     blow = noise(rng, count, rate, curve((60, -6), (300, 0), (1200, -2), (3000, -9), (8000, -18)))
     pitch_line = pitch * 1.6 * shape(count, (0, 1.2), (0.2, 1.0), (1, 0.45)) * (1 + 0.02 * wander(rng, count, rate, 60))
     voice = harmonics(pitch_line, rate, formants(2, (700, 300, 1.0), (1600, 400, 0.7), (3000, 700, 0.4)))
-    burst = hiss * shape(count, (0, 0), (0.02, 1), (0.22, 0.8), (0.5, 0.2), (1, 0))
+    burst = hiss * shape(count, (0, 0), (0.02, 1), (0.18, 0.7), (0.4, 0.15), (1, 0))
     burst += blow * shape(count, (0, 0), (0.04, 0.8), (0.3, 0.5), (0.7, 0.08), (1, 0))
     burst += voice * shape(count, (0, 0), (0.05, 0.9), (0.2, 0.6), (0.45, 0.25), (0.8, 0.05), (1, 0))
     add(track, burst, at)
@@ -185,7 +192,7 @@ def clock_tick(rng: np.random.Generator, rate: int, seconds: float, every: float
         pitch = body * (0.8 if tock else 1.0)
         for delay, loudness in taps:
             tones = [(pitch * ratio * rng.uniform(0.99, 1.01), decay) for ratio, decay in zip(ratios, decays, strict=True)]
-            add(track, ring(rng, rate, tones, 0.9) * loudness * (0.75 if tock else 1), int((at + delay) * rate))
+            add(track, ring(rng, rate, tones, 0.35) * loudness * (0.75 if tock else 1), int((at + delay) * rate))
         at, tock = at + every * rng.normal(1, 0.003), not tock and not alike
     return track
 
@@ -196,9 +203,9 @@ def helicopter(rng: np.random.Generator, rate: int, seconds: float, blades: floa
     turn = np.cumsum(blades * (1 + 0.01 * wander(rng, count, rate, 1))) / rate % 1
     chop = np.exp(-turn * 5) * (1 - np.exp(-turn * 40))
     thump = harmonics(np.full(count, blades), rate, curve((15, -20), (60, 0), (150, -3), (400, -18), (1000, -45)), 800)
-    air = curve((40, -3), (100, 2), (300, 0), (700, -6), (2000, -13 - far), (8000, -20 - 2 * far))
+    air = curve((40, -3), (100, 2), (300, 0), (700, -7), (2000, -15 - far), (8000, -27 - 2 * far))
     roar = noise(rng, count, rate, air)
-    swish = noise(rng, count, rate, curve((150, -12), (500, -4), (1500, 0), (4000, -4 - far), (9000, -10 - 2 * far)))
+    swish = noise(rng, count, rate, curve((150, -12), (500, -4), (1500, 0), (4000, -7 - far), (9000, -16 - 2 * far)))
     turbine = sum(
         np.sin(2 * np.pi * np.cumsum(whine * k * (1 + 0.002 * wander(rng, count, rate, 2))) / rate) for k in (1, 1.87, 2.4)
     )
@@ -213,13 +220,13 @@ def chainsaw(rng: np.random.Generator, rate: int, seconds: float, throttle: Sequ
     smooth = signal.windows.hann(int(0.15 * rate))
     firing = signal.fftconvolve(np.pad(firing, len(smooth), mode="edge"), smooth / smooth.sum(), "same")
     firing = firing[len(smooth) : len(smooth) + count] * (1 + 0.012 * wander(rng, count, rate, 15))
-    muffler = formants(2, (220, 120, 1.0), (520, 200, 0.9), (1150, 350, 0.6), (2600, 900, 0.35), (5000, 1800, 0.3))
+    muffler = formants(3, (220, 120, 1.0), (560, 200, 0.9), (1150, 350, 0.8), (2400, 900, 0.5), (4500, 1800, 0.3))
     engine = harmonics(firing, rate, muffler)
-    strokes = 1 + 0.35 * np.sin(np.pi * np.cumsum(firing) / rate) + 0.25 * wander(rng, count, rate, 60)
+    strokes = 1 + 0.15 * np.sin(np.pi * np.cumsum(firing) / rate) + 0.15 * wander(rng, count, rate, 60)
     load = np.clip(firing / 130, 0.2, 1.3)
-    chain = noise(rng, count, rate, curve((80, -16), (400, -8), (1500, -3), (3500, 0), (6000, -1), (11000, -6)))
+    chain = noise(rng, count, rate, curve((80, -16), (400, -8), (1500, -2), (3500, 0), (6000, -4), (11000, -12)))
     exhaust = noise(rng, count, rate, curve((60, -6), (200, 0), (900, -2), (2500, -12), (8000, -24)))
-    return engine * strokes * load + (0.55 * chain * load**1.5 + 0.6 * exhaust * load) * (0.7 + 0.3 * strokes)
+    return engine * strokes * load + (0.22 * chain * load**1.5 + 0.3 * exhaust * load) * (0.7 + 0.3 * strokes)
 
 
 def rain(rng: np.random.Generator, rate: int, seconds: float, hiss: Gain, drops: float, weight: float) -> Samples:
@@ -242,15 +249,15 @@ def sea_waves(rng: np.random.Generator, rate: int, seconds: float, swell: Sequen
     late = np.roll(height, int(0.25 * rate))
     late[: int(0.25 * rate)] = height[0]
     deep = noise(rng, count, rate, curve((40, -8), (120, 0), (400, -3), (900, -12), (3000, -30)))
-    breaking = noise(rng, count, rate, curve((50, -10), (200, -1), (600, 0), (1200, -3), (3000, -10), (8000, -18)))
-    foam = noise(rng, count, rate, curve((300, -24), (1000, -6), (2500, 0), (5000, -2), (9000, -8)))
-    return 0.3 * deep + breaking * height + 0.35 * foam * late**1.6
+    breaking = noise(rng, count, rate, curve((50, -10), (200, -1), (600, 0), (1200, -4), (3000, -13), (8000, -26)))
+    foam = noise(rng, count, rate, curve((300, -24), (1000, -6), (2500, 0), (5000, -5), (9000, -14)))
+    return 0.3 * deep + breaking * height + 0.22 * foam * late**1.6
 
 
 def fire_crackling(rng: np.random.Generator, rate: int, seconds: float, cracks: float, roar: float) -> Samples:
     """Wood splits: sharp cracks at random, few of them loud, often several in a run, over flames that flutter low."""
     count = int(seconds * rate)
-    flames = noise(rng, count, rate, curve((30, 0), (120, 0), (300, -12), (1000, -24), (4000, -28), (10000, -32)))
+    flames = noise(rng, count, rate, curve((30, 0), (120, 0), (300, -14), (1000, -32), (4000, -38), (10000, -46)))
     track = roar * flames * (1 + 0.25 * wander(rng, count, rate, 12))
     for first in events(rng, seconds, cracks):
         for at in first + np.cumsum(rng.exponential(0.02, rng.choice([1, 1, 1, 2, 4]))):
@@ -272,9 +279,9 @@ class Scene:
 
     seconds: float = 5.0
     start: float = 0.0
-    peak: float = -3.0  # decibels below full scale, of the sound itself
+    peak: float = -1.0  # decibels below full scale, of the sound itself
     background: float = -66.0  # decibels, effective level of the room noise; -inf is digital silence
-    echo: float = 0.0  # seconds the room takes to fall silent
+    echo: float = 0.15  # seconds the room takes to fall silent
     band: tuple[float, float] | None = None  # hertz, all that the recorder lets through
     rate: int = 22_050
     channels: int = 1
@@ -292,7 +299,7 @@ def stage(rng: np.random.Generator, sound: Samples, scene: Scene) -> Samples:
     sound = sound * 10 ** (scene.peak / 20) / np.abs(sound).max()
     channels = []
     for channel in range(scene.channels):
-        hush = noise(rng, count, rate, curve((30, 6), (80, 3), (300, -6), (1500, -14), (8000, -20)))
+        hush = noise(rng, count, rate, curve((30, 6), (80, 3), (300, -6), (1500, -16), (8000, -30)))
         track = hush * 10 ** (scene.background / 20)
         add(track, sound * 0.8**channel, int(scene.start * rate) + 9 * channel)  # the right ear hears it later, softer
         channels.append(track)
@@ -317,9 +324,9 @@ class Sound:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-ROOF = curve((60, -6), (300, -9), (900, -3), (2500, 0), (5000, -4), (10000, -10))
-STREET = curve((60, -12), (300, -4), (1000, 0), (3000, -3), (10000, -8))
-LEAVES = curve((60, -18), (300, -14), (1500, -4), (4000, 0), (10000, -3))
+ROOF = curve((60, 4), (300, -3), (900, -4), (2500, 0), (5000, -6), (10000, -14))
+STREET = curve((60, 2), (300, 2), (1000, 0), (3000, -4), (10000, -12))
+LEAVES = curve((60, -8), (300, -10), (1500, -4), (4000, 0), (10000, -6))
 GUTTER = curve((60, 0), (200, -3), (700, -8), (2500, -12), (9000, -20))
 
 SOUNDS = (
