@@ -2,8 +2,8 @@
 
     python recipes/make_samples.py
 
-The digits are spoken by espeak-ng; the sounds are computed here from noise, harmonics and resonances. Every random
-number comes from a seed named after the clip, so the same versions of the libraries give the same files.
+The digits are spoken by espeak-ng; the sounds are computed by ``synthesise_sounds.py``. Every random number comes from
+a seed named after the clip, so the same versions of the libraries give the same files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,253 +22,24 @@ from typing import Any
 import numpy as np
 import soundfile
 from scipy import signal
+from synthesise_sounds import (
+    Samples,
+    add,
+    baby_cry,
+    chainsaw,
+    clock_tick,
+    curve,
+    dog_bark,
+    fire_crackling,
+    helicopter,
+    noise,
+    person_sneeze,
+    rain,
+    rooster,
+    sea_waves,
+)
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "samples"
-
-Samples = np.ndarray
-Gain = Callable[[np.ndarray], np.ndarray]  # frequencies in hertz -> linear gain
-
-
-# ---------------------------------------------------------------- building blocks
-
-
-def curve(*points: tuple[float, float]) -> Gain:
-    """A gain through points of (hertz, decibels), straight on a logarithmic frequency axis."""
-    hertz, decibels = np.log([p[0] for p in points]), [p[1] for p in points]
-    return lambda f: 10 ** (np.interp(np.log(np.maximum(f, 1.0)), hertz, decibels) / 20)
-
-
-def formants(tilt: float, *peaks: tuple[float, float, float]) -> Gain:
-    """A voice: a source falling by ``tilt`` decibels an octave, times resonances of (hertz, width, gain).
-
-    A small mouth lets nothing deep out: what lies an octave and more below the first resonance fades.
-    """
-
-    def gain(f: np.ndarray) -> np.ndarray:
-        source = (np.maximum(f, 50.0) / 500) ** (-tilt / 6.02)
-        mouth = 1 / (1 + (peaks[0][0] / np.maximum(f, 50.0) / 2) ** 4)
-        return source * mouth * (0.01 + sum(g / (1 + ((f - hertz) / width) ** 2) for hertz, width, g in peaks))
-
-    return gain
-
-
-def noise(rng: np.random.Generator, count: int, rate: int, gain: Gain) -> Samples:
-    """Noise whose spectrum follows ``gain``, at an effective level of one."""
-    spectrum = np.fft.rfft(rng.standard_normal(count)) * gain(np.fft.rfftfreq(count, 1 / rate))
-    spectrum[0] = 0
-    samples = np.fft.irfft(spectrum, count)
-    return samples / (np.sqrt(np.mean(samples**2)) + 1e-12)
-
-
-def harmonics(pitch: Samples, rate: int, gain: Gain, limit: float = 10_000) -> Samples:
-    """All harmonics of a moving pitch below ``limit``, each as loud as ``gain`` says, at an effective level of one."""
-    phase = 2 * np.pi * np.cumsum(pitch) / rate
-    top = min(limit, 0.45 * rate)
-    samples = np.zeros(len(pitch))
-    for k in range(1, int(top / pitch.min()) + 1):
-        samples += np.where(k * pitch < top, gain(k * pitch), 0) * np.sin(k * phase + 0.7 * k * k)
-    return samples / (np.sqrt(np.mean(samples**2)) + 1e-12)
-
-
-def wander(rng: np.random.Generator, count: int, rate: int, hertz: float) -> Samples:
-    """A smooth random curve around zero that turns about ``hertz`` times a second."""
-    knots = rng.standard_normal(int(count / rate * hertz) + 3)
-    return np.interp(np.arange(count) * hertz / rate, np.arange(len(knots)), knots)
-
-
-def shape(count: int, *points: tuple[float, float]) -> Samples:
-    """A line through points of (share of the length, value)."""
-    return np.interp(np.linspace(0, 1, count), [p[0] for p in points], [p[1] for p in points])
-
-
-def add(track: Samples, samples: Samples, start: int) -> None:
-    """Mix ``samples`` into ``track`` from ``start``; what sticks out at the end is cut."""
-    room = len(track) - start
-    if room > 0:
-        track[start : start + len(samples)] += samples[:room]
-
-
-def ring(rng: np.random.Generator, rate: int, tones: Sequence[tuple[float, float]], click: float) -> Samples:
-    """Something small is struck: tones of (hertz, decay in seconds) and a click of a millisecond."""
-    time = np.arange(int(0.12 * rate)) / rate
-    struck = sum(np.exp(-time / decay) * np.sin(2 * np.pi * hertz * time) for hertz, decay in tones)
-    return struck / max(len(tones), 1) + click * rng.standard_normal(len(time)) * np.exp(-time / 0.0012)
-
-
-def events(rng: np.random.Generator, seconds: float, per_second: float) -> Iterator[float]:
-    """Moments of a Poisson process."""
-    now = rng.exponential(1 / per_second)
-    while now < seconds:
-        yield now
-        now += rng.exponential(1 / per_second)
-
-
-# ---------------------------------------------------------------- the ten sounds
-
-
-def dog_bark(rng: np.random.Generator, rate: int, seconds: float, pitch: float, barks: Sequence[float]) -> Samples:
-    """A throat that opens and shuts in a fifth of a second: the pitch arches up and falls, the rest is rasp."""
-    track = np.zeros(int(seconds * rate))
-    size = (450 / pitch) ** 0.5  # the bigger the dog, the lower its formants and the longer its bark
-    throat = formants(6, (700 / size, 230, 1.0), (1300 / size, 300, 0.7), (2700 / size, 500, 0.15), (4500, 900, 0.08))
-    for at in barks:
-        count = int(rng.uniform(0.17, 0.23) * size * rate)
-        pitch_line = pitch * rng.uniform(0.93, 1.07) * shape(count, (0, 0.75), (0.25, 1.15), (0.6, 1.0), (1, 0.55))
-        voice = harmonics(pitch_line * (1 + 0.02 * wander(rng, count, rate, 90)), rate, throat)
-        rasp = noise(rng, count, rate, throat) * shape(count, (0, 1.2), (0.2, 0.5), (1, 0.6))
-        loudness = shape(count, (0, 0), (0.08, 0.7), (0.3, 1), (0.5, 0.7), (0.75, 0.15), (1, 0))
-        add(track, (voice + 0.5 * rasp) * loudness * rng.uniform(0.75, 1), int(at * rate))
-    return track
-
-
-def rooster(rng: np.random.Generator, rate: int, seconds: float, pitch: float, hold: float, rasp: float) -> Samples:
-    """Cock-a-doodle-doo: short rising calls, then one held and sinking, through a narrow, piercing throat."""
-    track = np.zeros(int(seconds * rate))
-    throat = formants(4, (1450, 330, 1.0), (2500, 500, 0.3), (4200, 900, 0.25))
-    calls = ((0.0, 0.16, 0.8, 0.9), (0.3, 0.15, 0.9, 1.0), (0.5, 0.24, 1.0, 1.05), (0.76, hold, 1.05, 0.92))
-    for at, length, first, last in calls:
-        count = int(length * rate)
-        pitch_line = pitch * shape(count, (0, first * 0.8), (0.1, first), (0.8, last), (1, last * 0.9))
-        pitch_line *= 1 + 0.006 * wander(rng, count, rate, 40)
-        voice = harmonics(pitch_line, rate, throat)
-        rough = 1 + rasp * np.sin(np.pi * np.cumsum(pitch_line) / rate) * shape(count, (0, 1), (0.3, 0.2), (0.8, 0.3), (1, 0.6))
-        breath = noise(rng, count, rate, throat)
-        loudness = shape(count, (0, 0), (0.06, 0.9), (0.5, 1), (0.85, 0.6), (1, 0))
-        add(track, (voice * rough + rasp * 0.3 * breath) * loudness, int(at * rate))
-    return track
-
-
-def baby_cry(rng: np.random.Generator, rate: int, seconds: float, pitch: float, cries: Sequence[float]) -> Samples:
-    """Cries of these lengths: pitch up and down in an arc, a small mouth, a gasp for air after each."""
-    track, at = np.zeros(int(seconds * rate)), 0.0
-    mouth = formants(2, (1150, 350, 1.0), (3200, 700, 0.7), (5200, 900, 0.3), (480, 200, 0.35))
-    for length in cries:
-        count = int(length * rate)
-        arc = shape(count, (0, 0.78), (0.15, 1.0), (0.5, rng.uniform(1.0, 1.12)), (0.8, 0.97), (1, 0.72))
-        vibrato = 1 + 0.012 * np.sin(2 * np.pi * 6.5 * np.arange(count) / rate) + 0.012 * wander(rng, count, rate, 25)
-        pitch_line = pitch * rng.uniform(0.96, 1.05) * arc * vibrato
-        strain = shape(count, (0, 0.1), (0.5, 0.5), (1, 0.1))
-        voice = harmonics(pitch_line, rate, mouth) + strain * noise(rng, count, rate, mouth)
-        tremble = 1 - 0.3 * np.abs(wander(rng, count, rate, 9))
-        loudness = shape(count, (0, 0), (0.1, 0.7), (0.4, 1), (0.75, 0.9), (1, 0)) * np.clip(tremble, 0.2, 1)
-        add(track, voice * loudness * rng.uniform(0.8, 1), int(at * rate))
-        gasp_count = int(0.17 * rate)
-        gasp_pitch = pitch * shape(gasp_count, (0, 1.1), (1, 1.7))
-        gasp = harmonics(gasp_pitch, rate, mouth) * 0.3 + noise(rng, gasp_count, rate, mouth)
-        add(track, 0.15 * gasp * shape(gasp_count, (0, 0), (0.5, 1), (1, 0)), int((at + length + 0.12) * rate))
-        at += length + rng.uniform(0.38, 0.5)
-    return track
-
-
-def person_sneeze(rng: np.random.Generator, rate: int, seconds: float, pitch: float, intake: float) -> Samples:
-    """A breath drawn in, with a little voice ("ah"), then everything at once: a burst of voice and air ("tchoo")."""
-    track = np.zeros(int(seconds * rate))
-    ah = formants(5, (800, 200, 1.0), (1250, 250, 0.6), (2700, 500, 0.3))
-    count = int(intake * rate)
-    if count:
-        pitch_line = pitch * shape(count, (0, 0.9), (1, 1.25)) * (1 + 0.01 * wander(rng, count, rate, 30))
-        breath = noise(rng, count, rate, curve((100, -30), (900, 0), (2500, -6), (8000, -16)))
-        voice = harmonics(pitch_line, rate, ah)
-        add(track, (0.25 * voice + 0.18 * breath) * shape(count, (0, 0), (0.7, 1), (0.9, 0.8), (1, 0)), 0)
-    at, count = int((intake + 0.05) * rate), int(rng.uniform(0.42, 0.55) * rate)
-    hiss = noise(rng, count, rate, curve((80, -22), (500, -6), (1500, 0), (3000, -2), (6000, -8), (10000, -16)))
-    blow = noise(rng, count, rate, curve((60, -6), (300, 0), (1200, -2), (3000, -9), (8000, -18)))
-    pitch_line = pitch * 1.6 * shape(count, (0, 1.2), (0.2, 1.0), (1, 0.45)) * (1 + 0.02 * wander(rng, count, rate, 60))
-    voice = harmonics(pitch_line, rate, formants(2, (700, 300, 1.0), (1600, 400, 0.7), (3000, 700, 0.4)))
-    burst = hiss * shape(count, (0, 0), (0.02, 1), (0.18, 0.7), (0.4, 0.15), (1, 0))
-    burst += blow * shape(count, (0, 0), (0.04, 0.8), (0.3, 0.5), (0.7, 0.08), (1, 0))
-    burst += voice * shape(count, (0, 0), (0.05, 0.9), (0.2, 0.6), (0.45, 0.25), (0.8, 0.05), (1, 0))
-    add(track, burst, at)
-    return track
-
-
-def clock_tick(rng: np.random.Generator, rate: int, seconds: float, every: float, body: float, alike: bool) -> Samples:
-    """An escapement: two or three taps within hundredths of a second, ringing in a case; tick and tock differ."""
-    track = np.zeros(int(seconds * rate))
-    ratios, decays = (1.0, 1.73, 2.61, 3.9), (0.012, 0.008, 0.006, 0.004)
-    taps = ((0.0, 0.5), (0.011, 1.0), (0.024, 0.35))
-    at, tock = rng.uniform(0.05, 0.9) * every, False
-    while at < seconds:
-        pitch = body * (0.8 if tock else 1.0)
-        for delay, loudness in taps:
-            tones = [(pitch * ratio * rng.uniform(0.99, 1.01), decay) for ratio, decay in zip(ratios, decays, strict=True)]
-            add(track, ring(rng, rate, tones, 0.35) * loudness * (0.75 if tock else 1), int((at + delay) * rate))
-        at, tock = at + every * rng.normal(1, 0.003), not tock and not alike
-    return track
-
-
-def helicopter(rng: np.random.Generator, rate: int, seconds: float, blades: float, whine: float, far: float) -> Samples:
-    """Blades chop the air ``blades`` times a second: a thump and a swish each time, over the roar of a turbine."""
-    count = int(seconds * rate)
-    turn = np.cumsum(blades * (1 + 0.01 * wander(rng, count, rate, 1))) / rate % 1
-    chop = np.exp(-turn * 5) * (1 - np.exp(-turn * 40))
-    thump = harmonics(np.full(count, blades), rate, curve((15, -20), (60, 0), (150, -3), (400, -18), (1000, -45)), 800)
-    air = curve((40, -3), (100, 2), (300, 0), (700, -7), (2000, -15 - far), (8000, -27 - 2 * far))
-    roar = noise(rng, count, rate, air)
-    swish = noise(rng, count, rate, curve((150, -12), (500, -4), (1500, 0), (4000, -7 - far), (9000, -16 - 2 * far)))
-    turbine = sum(
-        np.sin(2 * np.pi * np.cumsum(whine * k * (1 + 0.002 * wander(rng, count, rate, 2))) / rate) for k in (1, 1.87, 2.4)
-    )
-    swell = 1 + 0.15 * wander(rng, count, rate, 0.8)
-    return (0.7 * thump + roar * (0.55 + 0.9 * chop) + 0.8 * swish * chop + 0.03 * turbine) * np.clip(swell, 0.5, 1.5)
-
-
-def chainsaw(rng: np.random.Generator, rate: int, seconds: float, throttle: Sequence[tuple[float, float]]) -> Samples:
-    """A small two-stroke: harmonics of its firing rate follow the throttle (share of the length, hertz); rough, loud."""
-    count = int(seconds * rate)
-    firing = shape(count, *throttle)
-    smooth = signal.windows.hann(int(0.15 * rate))
-    firing = signal.fftconvolve(np.pad(firing, len(smooth), mode="edge"), smooth / smooth.sum(), "same")
-    firing = firing[len(smooth) : len(smooth) + count] * (1 + 0.012 * wander(rng, count, rate, 15))
-    muffler = formants(3, (220, 120, 1.0), (560, 200, 0.9), (1150, 350, 0.8), (2400, 900, 0.5), (4500, 1800, 0.3))
-    engine = harmonics(firing, rate, muffler)
-    strokes = 1 + 0.15 * np.sin(np.pi * np.cumsum(firing) / rate) + 0.15 * wander(rng, count, rate, 60)
-    load = np.clip(firing / 130, 0.2, 1.3)
-    chain = noise(rng, count, rate, curve((80, -16), (400, -8), (1500, -2), (3500, 0), (6000, -4), (11000, -12)))
-    exhaust = noise(rng, count, rate, curve((60, -6), (200, 0), (900, -2), (2500, -12), (8000, -24)))
-    return engine * strokes * load + (0.22 * chain * load**1.5 + 0.3 * exhaust * load) * (0.7 + 0.3 * strokes)
-
-
-def rain(rng: np.random.Generator, rate: int, seconds: float, hiss: Gain, drops: float, weight: float) -> Samples:
-    """Thousands of far drops are a steady hiss; ``drops`` near ones a second stand out, some with a bubble's chirp."""
-    count = int(seconds * rate)
-    track = noise(rng, count, rate, hiss) * (1 + 0.06 * wander(rng, count, rate, 1.5))
-    for at in events(rng, seconds, drops):
-        length = int(rng.uniform(0.004, 0.02) * rate)
-        time = np.arange(length) / rate
-        splash = noise(rng, length, rate, hiss) * np.exp(-time / rng.uniform(0.001, 0.004))
-        bubble = np.sin(2 * np.pi * rng.uniform(800, 4500) * (1 + 6 * time) * time) * np.exp(-time / 0.004)
-        add(track, weight * rng.lognormal(0, 0.6) * (splash + rng.choice([0, 0, 0.8]) * bubble), int(at * rate))
-    return track
-
-
-def sea_waves(rng: np.random.Generator, rate: int, seconds: float, swell: Sequence[tuple[float, float]]) -> Samples:
-    """Surf: the deep part rolls on, the break follows the swell (share of the length, height), foam hisses after it."""
-    count = int(seconds * rate)
-    height = np.clip(shape(count, *swell) * (1 + 0.12 * wander(rng, count, rate, 5)), 0.01, None)
-    late = np.roll(height, int(0.25 * rate))
-    late[: int(0.25 * rate)] = height[0]
-    deep = noise(rng, count, rate, curve((40, -8), (120, 0), (400, -3), (900, -12), (3000, -30)))
-    breaking = noise(rng, count, rate, curve((50, -10), (200, -1), (600, 0), (1200, -4), (3000, -13), (8000, -26)))
-    foam = noise(rng, count, rate, curve((300, -24), (1000, -6), (2500, 0), (5000, -5), (9000, -14)))
-    return 0.3 * deep + breaking * height + 0.22 * foam * late**1.6
-
-
-def fire_crackling(rng: np.random.Generator, rate: int, seconds: float, cracks: float, roar: float) -> Samples:
-    """Wood splits: sharp cracks at random, few of them loud, often several in a run, over flames that flutter low."""
-    count = int(seconds * rate)
-    flames = noise(rng, count, rate, curve((30, 0), (120, 0), (300, -14), (1000, -32), (4000, -38), (10000, -46)))
-    track = roar * flames * (1 + 0.25 * wander(rng, count, rate, 12))
-    for first in events(rng, seconds, cracks):
-        for at in first + np.cumsum(rng.exponential(0.02, rng.choice([1, 1, 1, 2, 4]))):
-            length = int(0.03 * rate)
-            time = np.arange(length) / rate
-            low = rng.uniform(200, 2500)
-            split = noise(rng, length, rate, curve((low / 8, -40), (low, 0), (9000, rng.uniform(-12, 0))))
-            split *= np.exp(-time / rng.uniform(0.0006, 0.004))
-            add(track, min(rng.lognormal(-1.6, 1.0), 2.5) * split, int(at * rate))
-    return track
-
 
 # ---------------------------------------------------------------- where it is recorded
 
@@ -281,7 +52,7 @@ class Scene:
     start: float = 0.0
     peak: float = -1.0  # decibels below full scale, of the sound itself
     background: float = -66.0  # decibels, effective level of the room noise; -inf is digital silence
-    echo: float = 0.15  # seconds the room takes to fall silent
+    echo: float = 0.0  # seconds the room takes to fall silent
     band: tuple[float, float] | None = None  # hertz, all that the recorder lets through
     rate: int = 22_050
     channels: int = 1
@@ -299,7 +70,7 @@ def stage(rng: np.random.Generator, sound: Samples, scene: Scene) -> Samples:
     sound = sound * 10 ** (scene.peak / 20) / np.abs(sound).max()
     channels = []
     for channel in range(scene.channels):
-        hush = noise(rng, count, rate, curve((30, 6), (80, 3), (300, -6), (1500, -16), (8000, -30)))
+        hush = noise(rng, count, rate, curve((30, 6), (80, 3), (300, -8), (1000, -20), (8000, -36)))
         track = hush * 10 ** (scene.background / 20)
         add(track, sound * 0.8**channel, int(scene.start * rate) + 9 * channel)  # the right ear hears it later, softer
         channels.append(track)
@@ -314,134 +85,142 @@ def stage(rng: np.random.Generator, sound: Samples, scene: Scene) -> Samples:
 
 @dataclass(frozen=True)
 class Sound:
-    """One computed clip: which function makes it, with what, where it is heard. ``lasts``: seconds of sound made."""
+    """One computed clip: which function makes it, with what, where it is heard."""
 
     make: Callable[..., Samples]
     name: str
     description: str
     scene: Scene
-    lasts: float
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-ROOF = curve((60, 4), (300, -3), (900, -4), (2500, 0), (5000, -6), (10000, -14))
-STREET = curve((60, 2), (300, 2), (1000, 0), (3000, -4), (10000, -12))
+ROOF = curve((60, 4), (300, -2), (900, -4), (2500, 0), (5000, -8), (10000, -18))
+STREET = curve((60, 3), (300, 3), (1000, 0), (3000, -6), (10000, -16))
 LEAVES = curve((60, -8), (300, -10), (1500, -4), (4000, 0), (10000, -6))
 GUTTER = curve((60, 0), (200, -3), (700, -8), (2500, -12), (9000, -20))
 
 SOUNDS = (
-    Sound(dog_bark, "one-bark", "A middle-sized dog barks once.", Scene(2.5, 0.8), 0.6,
+    Sound(dog_bark, "one-bark", "A middle-sized dog barks once.", Scene(2.5, 0.8, echo=0.15),
           {"pitch": 480, "barks": (0,)}),
-    Sound(dog_bark, "big-dog-twice", "A big dog barks twice in a yard.", Scene(3, 0.4, -1, echo=0.5), 1.4,
+    Sound(dog_bark, "big-dog-twice", "A big dog barks twice in a yard.", Scene(3, 0.4, -1, echo=0.5),
           {"pitch": 300, "barks": (0, 0.6)}),
-    Sound(dog_bark, "small-dog-yapping", "A small dog yaps on and on.", Scene(4.5, 0.1, background=-58), 4.2,
+    Sound(dog_bark, "small-dog-yapping", "A small dog yaps on and on.", Scene(4.5, 0.1, -1, -58, 0.15),
           {"pitch": 800, "barks": (0, 0.35, 0.7, 1.5, 1.85, 2.6, 2.95, 3.3)}),
     Sound(dog_bark, "stereo-three-barks", "Three barks, recorded in stereo.",
-          Scene(1.6, 0.1, rate=44_100, channels=2, background=-80), 1.5, {"pitch": 430, "barks": (0, 0.4, 0.95)}),
+          Scene(1.6, 0.1, -1, -80, 0.15, rate=44_100, channels=2), {"pitch": 430, "barks": (0, 0.4, 0.95)}),
     Sound(dog_bark, "clipped-close", "A dog right at the microphone, far too loud for it.",
-          Scene(3.5, 0.2, 14, -52), 3.2, {"pitch": 400, "barks": (0, 0.45, 1.3, 2.2, 2.65)}),
+          Scene(3.5, 0.2, 14, -52, 0.15), {"pitch": 400, "barks": (0, 0.45, 1.3, 2.2, 2.65)}),
     Sound(dog_bark, "far-over-street", "A dog far away, street noise nearly as loud.",
-          Scene(5, 0.7, -22, -38, 1.2), 4, {"pitch": 450, "barks": (0, 0.5, 1.9, 2.4)}),
-    Sound(rooster, "crow", "A rooster crows.", Scene(3, 0.3, background=-58, echo=0.3), 2.2,
+          Scene(5, 0.7, -22, -38, 1.2), {"pitch": 450, "barks": (0, 0.5, 1.9, 2.4)}),
+
+    Sound(rooster, "crow", "A rooster crows.", Scene(3, 0.3, -1, -58, 0.3),
           {"pitch": 760, "hold": 1.1, "rasp": 0.3}),
-    Sound(rooster, "young-and-high", "A young rooster with a high voice.", Scene(2.4, 0.1), 2,
+    Sound(rooster, "young-and-high", "A young rooster with a high voice.", Scene(2.4, 0.1, echo=0.15),
           {"pitch": 950, "hold": 0.9, "rasp": 0.5}),
-    Sound(rooster, "old-and-hoarse", "An old rooster, hoarse and long.", Scene(4, 0.5, background=-50), 3,
+    Sound(rooster, "old-and-hoarse", "An old rooster, hoarse and long.", Scene(4, 0.5, -1, -50, 0.15),
           {"pitch": 620, "hold": 1.8, "rasp": 0.9}),
-    Sound(rooster, "in-the-barn", "A rooster crows inside a barn.", Scene(4.5, 1.2, -6, -60, 0.9), 2.4,
+    Sound(rooster, "in-the-barn", "A rooster crows inside a barn.", Scene(4.5, 1.2, -6, -60, 0.9),
           {"pitch": 700, "hold": 1.3, "rasp": 0.2}),
     Sound(rooster, "farm-far-off", "A rooster on a farm far off, wind in the microphone.",
-          Scene(5, 1.5, -20, -36, 1.0), 2.3, {"pitch": 800, "hold": 1.2, "rasp": 0.4}),
+          Scene(5, 1.5, -20, -36, 1.0), {"pitch": 800, "hold": 1.2, "rasp": 0.4}),
     Sound(rooster, "over-the-telephone", "A rooster heard over the telephone.",
-          Scene(3, 0.4, -4, -54, band=(300, 3400), rate=16_000), 2.2, {"pitch": 680, "hold": 1.2, "rasp": 0.5}),
-    Sound(baby_cry, "newborn", "A newborn cries, short of breath.", Scene(4.5, 0.1, -4, -60, 0.2), 4.3,
+          Scene(3, 0.4, -4, -54, band=(300, 3400), rate=16_000), {"pitch": 680, "hold": 1.2, "rasp": 0.5}),
+
+    Sound(baby_cry, "newborn", "A newborn cries, short of breath.", Scene(4.5, 0.1, -4, -60, 0.2),
           {"pitch": 480, "cries": (0.8, 0.7, 0.9, 0.6)}),
-    Sound(baby_cry, "long-wails", "Two long wails.", Scene(5, 0.3, -2, -60), 4.5, {"pitch": 410, "cries": (1.7, 1.6)}),
-    Sound(baby_cry, "begins-late", "Quiet, then a baby starts to cry.", Scene(5, 1.9, -3, -56, 0.3), 3.1,
+    Sound(baby_cry, "long-wails", "Two long wails.", Scene(5, 0.3, -2, -60, 0.15), {"pitch": 410, "cries": (1.7, 1.6)}),
+    Sound(baby_cry, "begins-late", "Quiet, then a baby starts to cry.", Scene(5, 1.9, -3, -56, 0.3),
           {"pitch": 450, "cries": (0.9, 1.2)}),
-    Sound(baby_cry, "next-room", "A baby cries in the next room.", Scene(5, 0, -24, -48, 0.5, (80, 2200)), 5,
+    Sound(baby_cry, "next-room", "A baby cries in the next room.", Scene(5, 0, -24, -48, 0.5, (80, 2200)),
           {"pitch": 440, "cries": (1.0, 1.2, 0.9)}),
-    Sound(baby_cry, "one-sob", "A single sob.", Scene(1.5, 0.2, -5), 1.3, {"pitch": 520, "cries": (0.9,)}),
+    Sound(baby_cry, "one-sob", "A single sob.", Scene(1.5, 0.2, -5, echo=0.15), {"pitch": 520, "cries": (0.9,)}),
     Sound(baby_cry, "longer-than-the-window", "Crying for seven seconds: longer than a window of 5.12 s.",
-          Scene(7, 0.1, -3, -58, 0.2, rate=16_000), 6.9, {"pitch": 430, "cries": (1.1, 1.2, 0.8, 1.3, 0.9)}),
-    Sound(person_sneeze, "ah-tchoo", "A drawn breath and a sneeze.", Scene(2.5, 0.4), 1.4,
+          Scene(7, 0.1, -3, -58, 0.2, rate=16_000), {"pitch": 430, "cries": (1.1, 1.2, 0.8, 1.3, 0.9)}),
+
+    Sound(person_sneeze, "ah-tchoo", "A drawn breath and a sneeze.", Scene(2.5, 0.4, echo=0.15),
           {"pitch": 210, "intake": 0.4}),
     Sound(person_sneeze, "stereo-without-warning", "A sneeze at once, recorded in stereo.",
-          Scene(1.5, 0.1, -2, -84, rate=48_000, channels=2), 1.2, {"pitch": 250, "intake": 0.0}),
-    Sound(person_sneeze, "man-in-hall", "A man sneezes in a hall.", Scene(3.5, 0.6, -1, -62, 0.8), 1.6,
+          Scene(1.5, 0.1, -2, -84, 0.15, rate=48_000, channels=2), {"pitch": 250, "intake": 0.0}),
+    Sound(person_sneeze, "man-in-hall", "A man sneezes in a hall.", Scene(3.5, 0.6, -1, -62, 0.8),
           {"pitch": 130, "intake": 0.5}),
-    Sound(person_sneeze, "late", "A long wait, then a sneeze.", Scene(4.5, 3, -3, -60, 0.2), 1.3,
+    Sound(person_sneeze, "late", "A long wait, then a sneeze.", Scene(4.5, 3, -3, -60, 0.2),
           {"pitch": 230, "intake": 0.3}),
-    Sound(person_sneeze, "clipped", "A sneeze into the microphone.", Scene(2, 0.2, 12, -54), 1.2,
+    Sound(person_sneeze, "clipped", "A sneeze into the microphone.", Scene(2, 0.2, 12, -54, 0.15),
           {"pitch": 190, "intake": 0.35}),
     Sound(person_sneeze, "behind-the-wall", "A sneeze behind a wall, dull and faint.",
-          Scene(3, 0.9, -22, -50, 0.4, (60, 1500), 16_000), 1.3, {"pitch": 170, "intake": 0.4}),
-    Sound(clock_tick, "wall-clock", "A wall clock ticks every second.", Scene(5, 0, -10, -60, 0.15), 5,
+          Scene(3, 0.9, -22, -50, 0.4, (60, 1500), 16_000), {"pitch": 170, "intake": 0.4}),
+
+    Sound(clock_tick, "wall-clock", "A wall clock ticks every second.", Scene(5, 0, -10, -60, 0.15),
           {"every": 1.0, "body": 1100, "alike": True}),
-    Sound(clock_tick, "tick-tock", "A mantel clock: tick, tock.", Scene(5, 0, -12, -58, 0.25), 5,
+    Sound(clock_tick, "tick-tock", "A mantel clock: tick, tock.", Scene(5, 0, -12, -58, 0.25),
           {"every": 0.5, "body": 750, "alike": False}),
-    Sound(clock_tick, "wrist-watch", "A wrist watch close to the microphone.", Scene(3.5, 0, -16, -68), 3.5,
+    Sound(clock_tick, "wrist-watch", "A wrist watch close to the microphone.", Scene(3.5, 0, -16, -68, 0.15),
           {"every": 0.2, "body": 2600, "alike": False}),
-    Sound(clock_tick, "grandfather-clock", "A grandfather clock in a hall.", Scene(6, 0, -8, -56, 0.7), 6,
+    Sound(clock_tick, "grandfather-clock", "A grandfather clock in a hall.", Scene(6, 0, -8, -56, 0.7),
           {"every": 1.0, "body": 420, "alike": False}),
-    Sound(clock_tick, "alarm-clock", "A cheap alarm clock, fast and thin.", Scene(4, 0, -10, -52), 4,
+    Sound(clock_tick, "alarm-clock", "A cheap alarm clock, fast and thin.", Scene(4, 0, -10, -52, 0.15),
           {"every": 0.25, "body": 1600, "alike": False}),
-    Sound(clock_tick, "barely-heard", "A clock that drowns in the noise of the room.", Scene(5, 0, -26, -40, rate=16_000),
-          5, {"every": 0.75, "body": 1300, "alike": True}),
-    Sound(helicopter, "hovering", "A helicopter hovers.", Scene(5), 5, {"blades": 17.0, "whine": 1250, "far": 4}),
-    Sound(helicopter, "heavy-and-slow", "A heavy helicopter with slow blades.", Scene(5, 0, -1), 5,
+    Sound(clock_tick, "barely-heard", "A clock that drowns in the noise of the room.",
+          Scene(5, 0, -26, -40, echo=0.15, rate=16_000), {"every": 0.75, "body": 1300, "alike": True}),
+
+    Sound(helicopter, "hovering", "A helicopter hovers.", Scene(5), {"blades": 17.0, "whine": 1250, "far": 4}),
+    Sound(helicopter, "heavy-and-slow", "A heavy helicopter with slow blades.", Scene(5, 0, -1),
           {"blades": 11.0, "whine": 900, "far": 6}),
-    Sound(helicopter, "light-and-fast", "A light helicopter, fast blades, close.", Scene(3, 0, -2), 3,
+    Sound(helicopter, "light-and-fast", "A light helicopter, fast blades, close.", Scene(3, 0, -2),
           {"blades": 26.0, "whine": 2200, "far": 0}),
-    Sound(helicopter, "far-away", "A helicopter far away: only the low part arrives.", Scene(5, 0, -14, -56), 5,
+    Sound(helicopter, "far-away", "A helicopter far away: only the low part arrives.", Scene(5, 0, -14, -56),
           {"blades": 14.0, "whine": 1100, "far": 22}),
     Sound(helicopter, "through-the-window", "A helicopter heard through a window.",
-          Scene(4, 0, -8, -60, band=(40, 1800), rate=16_000), 4, {"blades": 19.0, "whine": 1500, "far": 8}),
-    Sound(helicopter, "in-the-wind", "A helicopter, wind over the microphone.", Scene(5, 0, -10, -20), 5,
+          Scene(4, 0, -8, -60, band=(40, 1800), rate=16_000), {"blades": 19.0, "whine": 1500, "far": 8}),
+    Sound(helicopter, "in-the-wind", "A helicopter, wind over the microphone.", Scene(5, 0, -10, -20),
           {"blades": 15.0, "whine": 1300, "far": 10}),
-    Sound(chainsaw, "revving", "A chainsaw revs up twice.", Scene(5, 0, -1, -60), 5,
+
+    Sound(chainsaw, "revving", "A chainsaw revs up twice.", Scene(5, 0, -1, -60),
           {"throttle": ((0, 45), (0.1, 48), (0.25, 140), (0.4, 135), (0.5, 55), (0.62, 52), (0.75, 150), (1, 140))}),
-    Sound(chainsaw, "cutting", "A chainsaw bites into wood and slows.", Scene(5, 0, -1, -60), 5,
+    Sound(chainsaw, "cutting", "A chainsaw bites into wood and slows.", Scene(5, 0, -1, -60),
           {"throttle": ((0, 150), (0.2, 145), (0.35, 105), (0.6, 95), (0.8, 100), (1, 140))}),
-    Sound(chainsaw, "short-burst", "A short burst of throttle.", Scene(2.5, 0.2, -2, -56), 2.2,
+    Sound(chainsaw, "short-burst", "A short burst of throttle.", Scene(2.5, 0.2, -2, -56),
           {"throttle": ((0, 50), (0.3, 130), (0.6, 145), (1, 60))}),
-    Sound(chainsaw, "clipped", "A chainsaw that overdrives the recorder.", Scene(4, 0, 9, -50), 4,
+    Sound(chainsaw, "clipped", "A chainsaw that overdrives the recorder.", Scene(4, 0, 9, -50),
           {"throttle": ((0, 120), (0.3, 160), (0.7, 150), (1, 110))}),
-    Sound(chainsaw, "in-the-forest", "A chainsaw in the forest, far off.", Scene(5, 0, -18, -50, 1.2, (60, 3500)), 5,
+    Sound(chainsaw, "in-the-forest", "A chainsaw in the forest, far off.", Scene(5, 0, -18, -50, 1.2, (60, 3500)),
           {"throttle": ((0, 110), (0.3, 118), (0.5, 90), (0.7, 120), (1, 112))}),
-    Sound(chainsaw, "idling", "A chainsaw idles, one touch of throttle.", Scene(4.5, 0, -6, -52), 4.5,
+    Sound(chainsaw, "idling", "A chainsaw idles, one touch of throttle.", Scene(4.5, 0, -6, -52),
           {"throttle": ((0, 42), (0.55, 44), (0.7, 110), (0.8, 50), (1, 43))}),
-    Sound(rain, "on-a-roof", "Rain on a roof.", Scene(5, 0, -6), 5, {"hiss": ROOF, "drops": 60, "weight": 0.8}),
-    Sound(rain, "on-the-street", "Steady rain on a street.", Scene(5, 0, -5), 5,
+
+    Sound(rain, "on-a-roof", "Rain on a roof.", Scene(5, 0, -3), {"hiss": ROOF, "drops": 60, "weight": 0.8}),
+    Sound(rain, "on-the-street", "Steady rain on a street.", Scene(5, 0, -2),
           {"hiss": STREET, "drops": 120, "weight": 0.5}),
-    Sound(rain, "in-leaves", "Rain in leaves, bright and dense.", Scene(3, 0, -8), 3,
+    Sound(rain, "in-leaves", "Rain in leaves, bright and dense.", Scene(3, 0, -5),
           {"hiss": LEAVES, "drops": 200, "weight": 0.6}),
-    Sound(rain, "from-the-gutter", "Single heavy drops from a gutter.", Scene(5, 0, -4), 5,
+    Sound(rain, "from-the-gutter", "Single heavy drops from a gutter.", Scene(5, 0, -4),
           {"hiss": GUTTER, "drops": 14, "weight": 2.5}),
-    Sound(rain, "drizzle", "A drizzle, hardly there.", Scene(4.5, 0, -32, -64), 4.5,
+    Sound(rain, "drizzle", "A drizzle, hardly there.", Scene(4.5, 0, -30, -64),
           {"hiss": LEAVES, "drops": 40, "weight": 0.8}),
     Sound(rain, "longer-than-the-window", "Six seconds of rain: longer than a window of 5.12 s.",
-          Scene(6, 0, -6, rate=16_000), 6, {"hiss": STREET, "drops": 80, "weight": 0.8}),
-    Sound(sea_waves, "one-wave", "A wave comes, breaks and runs out.", Scene(5, 0, -4), 5,
+          Scene(6, 0, -3, rate=16_000), {"hiss": STREET, "drops": 80, "weight": 0.8}),
+
+    Sound(sea_waves, "one-wave", "A wave comes, breaks and runs out.", Scene(5, 0, -4),
           {"swell": ((0, 0.1), (0.25, 0.25), (0.45, 1.0), (0.6, 0.7), (1, 0.15))}),
-    Sound(sea_waves, "two-waves", "Two waves, the second one bigger.", Scene(6, 0, -3), 6,
+    Sound(sea_waves, "two-waves", "Two waves, the second one bigger.", Scene(6, 0, -3),
           {"swell": ((0, 0.2), (0.2, 0.7), (0.4, 0.25), (0.5, 0.2), (0.68, 1.0), (1, 0.3))}),
-    Sound(sea_waves, "wide-beach", "Surf on a wide beach, never quiet.", Scene(5, 0, -4), 5,
-          {"swell": ((0, 0.6), (0.3, 0.8), (0.6, 0.55), (1, 0.9))}),
-    Sound(sea_waves, "breaks-at-once", "A wave breaks all at once.", Scene(4, 0, -2), 4,
+    Sound(sea_waves, "wide-beach", "Surf on a wide beach, never quiet.", Scene(5, 0, -4),
+          {"swell": ((0, 0.35), (0.3, 0.8), (0.6, 0.4), (1, 0.95))}),
+    Sound(sea_waves, "breaks-at-once", "A wave breaks all at once.", Scene(4, 0, -2),
           {"swell": ((0, 0.08), (0.18, 0.1), (0.22, 1), (0.45, 0.5), (1, 0.08))}),
     Sound(sea_waves, "from-the-dunes", "The sea from behind the dunes, soft and dull.",
-          Scene(5, 0, -22, -58, band=(40, 1500), rate=16_000), 5, {"swell": ((0, 0.3), (0.5, 0.9), (1, 0.3))}),
-    Sound(sea_waves, "running-out", "The end of a wave runs back over the sand.", Scene(3, 0, -6), 3,
+          Scene(5, 0, -22, -58, band=(40, 1500), rate=16_000), {"swell": ((0, 0.3), (0.5, 0.9), (1, 0.3))}),
+    Sound(sea_waves, "running-out", "The end of a wave runs back over the sand.", Scene(3, 0, -6),
           {"swell": ((0, 1.0), (0.3, 0.7), (1, 0.2))}),
-    Sound(fire_crackling, "campfire", "A campfire.", Scene(5, 0, -3, -62), 5, {"cracks": 9, "roar": 0.1}),
-    Sound(fire_crackling, "dry-twigs", "Dry twigs: crack upon crack.", Scene(4.5, 0, -4, -64), 4.5,
+
+    Sound(fire_crackling, "campfire", "A campfire.", Scene(5, 0, -3, -62), {"cracks": 9, "roar": 0.1}),
+    Sound(fire_crackling, "dry-twigs", "Dry twigs: crack upon crack.", Scene(4.5, 0, -4, -64),
           {"cracks": 25, "roar": 0.05}),
-    Sound(fire_crackling, "stove", "A stove roars, few cracks.", Scene(5, 0, -4, -60), 5, {"cracks": 5, "roar": 0.4}),
-    Sound(fire_crackling, "embers", "Embers, almost out.", Scene(5, 0, -8, -70), 5, {"cracks": 2.5, "roar": 0.02}),
-    Sound(fire_crackling, "in-the-wind", "A fire outside, wind in the microphone.", Scene(5, 0, -8, -32), 5,
+    Sound(fire_crackling, "stove", "A stove roars, few cracks.", Scene(5, 0, -4, -60), {"cracks": 5, "roar": 0.4}),
+    Sound(fire_crackling, "embers", "Embers, almost out.", Scene(5, 0, -8, -70), {"cracks": 2.5, "roar": 0.02}),
+    Sound(fire_crackling, "in-the-wind", "A fire outside, wind in the microphone.", Scene(5, 0, -8, -32),
           {"cracks": 8, "roar": 0.15}),
-    Sound(fire_crackling, "short", "A second and a half of fire.", Scene(1.5, 0, -3, -62), 1.5,
+    Sound(fire_crackling, "short", "A second and a half of fire.", Scene(1.5, 0, -3, -62),
           {"cracks": 14, "roar": 0.12}),
 )  # fmt: skip
 
@@ -525,7 +304,7 @@ def sounds() -> Iterator[Clip]:
     for sound in SOUNDS:
         label, scene = sound.make.__name__, sound.scene
         rng = generator(f"{label}/{sound.name}")
-        samples = stage(rng, sound.make(rng, scene.rate, sound.lasts, **sound.settings), scene)
+        samples = stage(rng, sound.make(rng, scene.rate, scene.seconds - scene.start, **sound.settings), scene)
         yield Clip(file_name(label, sound.name, scene), label, sound.description, samples, scene.rate)
 
 
@@ -536,7 +315,7 @@ def speak(word: str, voice: str, speed: int, pitch: int, rate: int) -> Samples:
         command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "-w", str(path), word]
         subprocess.run(command, check=True)
         samples, spoken_rate = soundfile.read(path)
-    heard = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max())
+    heard = np.flatnonzero(np.abs(samples) > 0.002 * np.abs(samples).max())
     return signal.resample_poly(samples[heard[0] : heard[-1] + 1], rate, spoken_rate)
 
 
@@ -592,12 +371,12 @@ def write(clip: Clip) -> None:
 def main() -> None:
     """Make all clips and the table that names them."""
     if shutil.which("espeak-ng") is None:
-        sys.exit("The spoken digits need espeak-ng, which is not installed: install it (Debian: apt install espeak-ng).")
+        sys.exit("The digits are spoken by espeak-ng, which is not installed (Debian: apt install espeak-ng).")
     rows = []
     for clip in (*digits(), *sounds()):
         write(clip)
         rows.append((clip.file_name, clip.label, clip.description))
-    with open(FOLDER / "metadata.csv", "w", newline="", encoding="utf-8") as file:
+    with (FOLDER / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("file_name", "label", "description"))
         table.writerows(sorted(rows))
