@@ -101,6 +101,18 @@ def shipped_names() -> list[str]:
     return sorted(config.parent.name for config in SHIPPED_FOLDER.glob("*/config.json"))
 
 
+def default_checkpoint() -> str:
+    """Name of the checkpoint to use when none is named.
+
+    Raises:
+        CheckpointError: This copy of the program came without checkpoints.
+    """
+    names = shipped_names()
+    if not names:
+        raise CheckpointError(f"No checkpoints were shipped in {str(SHIPPED_FOLDER)!r}. Name a folder or a Hub id.")
+    return names[-1]
+
+
 def catalogue(*, hub_is_reachable: Callable[[], bool] | None = None) -> list[CatalogueEntry]:
     """What can be loaded now: the shipped checkpoints, and MIT's eight from the Hub.
 

@@ -97,13 +97,15 @@ def log_mel(samples: Tensor, n_mels: int = 128) -> Tensor:
         (batch, frames, n_mels), float32.
     """
     window, filters = _window_and_filters(n_mels)
-    frames = samples.to(torch.float32).unfold(-1, FRAME_LENGTH, HOP_LENGTH)
+    # Double precision up to the spectrum, single from there, as the extractor: beside a loud tone the bins that hold
+    # next to nothing are where the rounding of a Fourier transform shows, and the logarithm magnifies it.
+    frames = samples.to(torch.float64).unfold(-1, FRAME_LENGTH, HOP_LENGTH)
     frames = frames - frames.mean(dim=-1, keepdim=True)
     # Kaldi's pre-emphasis takes the first sample of a frame as its own predecessor.
     previous = torch.cat((frames[..., :1], frames[..., :-1]), dim=-1)
     frames = torch.sub(frames, previous, alpha=_PRE_EMPHASIS) * window.to(samples.device)
-    spectrum = torch.view_as_real(torch.fft.rfft(frames, n=_FFT_LENGTH))
-    power = spectrum.square_().sum(dim=-1)
+    spectrum = torch.fft.rfft(frames, n=_FFT_LENGTH)
+    power = spectrum.real.float().square() + spectrum.imag.float().square()
     return (power @ filters.to(samples.device)).clamp_(min=_FLOOR).log_()
 
 
@@ -111,8 +113,7 @@ def compute_spectrograms(waveforms: Sequence[Waveform], settings: InputSettings)
     """The spectrograms that a checkpoint with these settings is fed, one for each waveform.
 
     A clip gives the same values alone and in a batch. Source: `ASTFeatureExtractor` of 🤗 Transformers, to which
-    the result is equal to 1e-3 (5e-5 on average): single-precision Fourier transforms differ in near-silent bins,
-    and the logarithm magnifies that.
+    the result is equal to 1e-5: both keep the spectrum in single precision, and round it at other places.
     """
     return [_compute_one(waveform, settings) for waveform in waveforms]
 
@@ -133,6 +134,12 @@ def mel_band_edges_hz(n_mels: int) -> np.ndarray:
     return _from_mel(np.linspace(_to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ), n_mels + 2))
 
 
+def hz_to_mel_bin(hz: float, n_mels: int) -> float:
+    """Where a frequency lies on an axis of mel bins on which bin m covers m to m + 1 and peaks at m + 0.5."""
+    lowest, highest = _to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ)
+    return float((_to_mel(hz) - lowest) / (highest - lowest) * (n_mels + 1) - 0.5)
+
+
 def _to_mel(hz: np.ndarray | float) -> np.ndarray:
     return 1127.0 * np.log1p(np.asarray(hz) / 700.0)
 
@@ -143,8 +150,8 @@ def _from_mel(mel: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _window_and_filters(n_mels: int) -> tuple[Tensor, Tensor]:
-    """Hann window (400,) and filter bank (257, n_mels): triangles whose sides are straight on the mel scale."""
-    window = torch.hann_window(FRAME_LENGTH, periodic=False, dtype=torch.float64).to(torch.float32)
+    """Hann window (400,) in double precision, and filter bank (257, n_mels): triangles whose sides are straight on the mel scale."""
+    window = torch.hann_window(FRAME_LENGTH, periodic=False, dtype=torch.float64)
     mel_of_bin = _to_mel(np.linspace(0, SAMPLE_RATE / 2, _FFT_LENGTH // 2 + 1))[:, None]
     corners = np.linspace(_to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ), n_mels + 2)
     width = corners[1] - corners[0]

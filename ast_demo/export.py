@@ -1,0 +1,72 @@
+"""Inspections to files: pictures, arrays and JSON, the same for the page's downloads and the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ast_demo.errors import DataError
+from ast_demo.figures import Look, patch_grid_figure, rollout_figure, spectrogram_figure, to_png, waveform_figure
+from ast_demo.inspection import Inspection, summarise
+
+_FIGURES = {
+    "waveform": waveform_figure,
+    "spectrogram": spectrogram_figure,
+    "patch_grid": patch_grid_figure,
+    "rollout": rollout_figure,
+}
+
+
+def draw(inspection: Inspection, look: Look = Look()) -> dict[str, bytes]:
+    """The four pictures of an inspection as PNG: waveform, spectrogram, patch_grid, rollout."""
+    return {name: to_png(figure(inspection, look), look) for name, figure in _FIGURES.items()}
+
+
+def arrays(inspection: Inspection) -> bytes:
+    """The arrays of an inspection as a compressed NPZ.
+
+    samples (n,), spectrogram (frames, mel bins) as fed, rollout (frequency, time) through all layers,
+    rollout_by_depth (layers, frequency, time), logits, scores (labels,), embedding (hidden size,), labels.
+    """
+    prediction = inspection.prediction
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        samples=inspection.waveform.samples,
+        spectrogram=inspection.spectrogram.values,
+        rollout=inspection.rollout.final,
+        rollout_by_depth=inspection.rollout.maps,
+        logits=prediction.logits,
+        scores=prediction.scores,
+        embedding=prediction.embedding,
+        labels=np.array(prediction.labels),
+    )
+    return buffer.getvalue()
+
+
+def write_inspection(inspection: Inspection, folder: Path, pictures: dict[str, bytes] | None = None) -> list[Path]:
+    """Write pictures, inspection.json and inspection.npz into a folder, which is made if need be.
+
+    Args:
+        pictures: As `draw` gives them; drawn now by default.
+
+    Returns:
+        The files, pictures first.
+
+    Raises:
+        DataError: The folder cannot be written to.
+    """
+    pictures = pictures or draw(inspection)
+    contents = {f"{name}.png": picture for name, picture in pictures.items()}
+    contents["inspection.json"] = (json.dumps(summarise(inspection), indent=2, ensure_ascii=False) + "\n").encode()
+    contents["inspection.npz"] = arrays(inspection)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise DataError(f"Cannot write to the folder {str(folder)!r}: {error.strerror or error}.") from None
+    return [folder / name for name in contents]

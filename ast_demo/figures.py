@@ -1,0 +1,357 @@
+"""Inspections to pictures, all of one clip on one time axis.
+
+Every picture of a clip has the same margins and the same seconds from left to right, so that they line up to the
+pixel when stacked. Frequency runs in mel bins, as the model sees it, with ticks in hertz. What holds no sound of the
+clip or is seen by no patch is hatched the same way everywhere. Colour means one thing: the spectrogram is magma;
+relevance is laid over a grey spectrogram in its own colour.
+
+Figures are made with matplotlib's object interface: pyplot keeps them in one list for all threads, and so for all
+visitors.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ast_demo.audio import SAMPLE_RATE
+from ast_demo.inspection import Inspection, PatchInspection
+from ast_demo.patches import PatchGrid
+from ast_demo.spectrogram import FRAME_S, HOP_S, hz_to_mel_bin
+
+_PX_PER_INCH = 100  # one inch of a figure is a hundred CSS pixels
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 30, 24  # margins round the axes in CSS pixels
+_KEY_LINE = 20  # below them, a line for the names of the hatches and the colour key; a line each where it is narrow
+_NARROW_PX = 600
+_WAVEFORM_HEIGHT, _SPECTROGRAM_HEIGHT = 100, 210  # of the axes, in CSS pixels
+_FIRST_FRAME_S = (FRAME_S - HOP_S) / 2  # left edge of frame 0 when each frame is drawn round the middle of its window
+_TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000)
+_CUT_OFF_SHOWN = 0.15  # of a clip that is longer than the input, show so much of the input's length beyond its end
+
+
+@dataclass(frozen=True)
+class Look:
+    """How to draw: for which width in CSS pixels, light or dark, and the whole input or only the clip."""
+
+    width_px: int = 900
+    dark: bool = False
+    zoom: bool = False
+    scale: float = 2.0  # device pixels for each CSS pixel
+
+    @property
+    def is_narrow(self) -> bool:
+        return self.width_px < _NARROW_PX
+
+
+@dataclass(frozen=True)
+class _Palette:
+    background: str
+    ink: str
+    faint: str
+    accent: str
+
+
+_LIGHT = _Palette("#ffffff", "#1f2430", "#8a90a0", "#0b7a75")
+_DARK = _Palette("#14171f", "#e6e8ee", "#858c9d", "#3fd0c4")
+_HATCHES = {"padding": "////", "cut off": "xxxx", "unseen": "....."}
+
+
+def waveform_figure(inspection: Inspection, look: Look = Look()) -> Figure:
+    """The clip's samples over time: for every pixel, from the lowest to the highest."""
+    figure, axes, palette = _start(inspection, look, _WAVEFORM_HEIGHT, "Waveform")
+    low, high, times = _envelope(inspection.waveform.samples, look, *_seconds(inspection, look))
+    axes.fill_between(times, low, high, color=palette.accent, linewidth=0.6)
+    peak = max(float(np.abs(inspection.waveform.samples).max()), 1e-4)
+    axes.set_ylim(-1.08 * peak, 1.08 * peak)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3, symmetric=True))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
+    _remark(figure, look, palette, f"amplitude, peak {peak:.2g} of 1")
+    _hatch(figure, axes, inspection, look, palette, unseen=False)
+    return figure
+
+
+def spectrogram_figure(inspection: Inspection, look: Look = Look()) -> Figure:
+    """The normalised log-mel spectrogram, as the model is fed it."""
+    figure, axes, palette = _start(inspection, look, _SPECTROGRAM_HEIGHT, "Mel spectrogram, as fed to the model")
+    colours = _draw_spectrogram(axes, inspection, "magma")
+    _colour_key(figure, look, palette, colours, "magma", "normalised log-mel")
+    _frequency_axis(axes, inspection.checkpoint.grid)
+    _hatch(figure, axes, inspection, look, palette, unseen=False)
+    return figure
+
+
+def patch_grid_figure(inspection: Inspection, look: Look = Look(), selected: tuple[int, int] | None = None) -> Figure:
+    """The patches over the spectrogram; where they overlap, the lines part them half-way between their centres.
+
+    Args:
+        selected: (frequency, time) of a patch whose box is drawn as large as it is.
+    """
+    grid = inspection.checkpoint.grid
+    title = f"Patch grid, {grid.n_frequency} × {grid.n_time}"
+    figure, axes, palette = _start(inspection, look, _SPECTROGRAM_HEIGHT, title)
+    _draw_spectrogram(axes, inspection, "magma")
+    times, mels = _tile_edges(grid)
+    axes.vlines(times, mels[0], mels[-1], colors="white", linewidth=0.5, alpha=0.55)
+    axes.hlines(mels, times[0], times[-1], colors="white", linewidth=0.5, alpha=0.55)
+    overlap = grid.patch_size - min(grid.frequency_stride, grid.time_stride)
+    size = f"each sees {grid.patch_size} mel bins × {grid.patch_size} frames"
+    _remark(figure, look, palette, size + (f", {overlap} shared with the next" if overlap > 0 else ""))
+    if selected is not None:
+        _outline(axes, grid, selected)
+    _frequency_axis(axes, grid)
+    _hatch(figure, axes, inspection, look, palette, unseen=True)
+    return figure
+
+
+def rollout_figure(
+    inspection: Inspection, look: Look = Look(), depth: int | None = None, patch: PatchInspection | None = None
+) -> Figure:
+    """Attention rollout over the spectrogram, a tile for each patch.
+
+    Args:
+        depth: Number of layers to go through, from 1; all of them by default.
+        patch: Start from this patch instead of from what the classifier reads.
+    """
+    rollout = patch.rollout if patch else inspection.rollout
+    depth = depth or len(rollout.maps)
+    title = "Rollout from the chosen patch" if patch else "Attention rollout"
+    where = f"{title}, {'all ' if depth == len(rollout.maps) else ''}{depth} layer{'s' if depth > 1 else ''}"
+    return _relevance_figure(inspection, look, where, rollout.maps, depth, patch)
+
+
+def attention_figure(
+    inspection: Inspection, patch: PatchInspection, look: Look = Look(), depth: int | None = None
+) -> Figure:
+    """What one patch attends to in one layer (numbered from 1, the last by default), averaged over the heads."""
+    depth = depth or len(patch.attention)
+    return _relevance_figure(
+        inspection, look, f"Attention of the chosen patch, layer {depth}", patch.attention, depth, patch
+    )
+
+
+def to_png(figure: Figure, look: Look = Look()) -> bytes:
+    """Draw a figure."""
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_PX_PER_INCH * look.scale, facecolor=figure.get_facecolor())
+    return buffer.getvalue()
+
+
+def patch_at_pixel(inspection: Inspection, look: Look, x: float, y: float) -> tuple[int, int] | None:
+    """(frequency, time) of the patch under a pixel of a patch grid or rollout picture; None where no patch sees.
+
+    Args:
+        x, y: Device pixels from the upper left corner of the picture.
+    """
+    left, bottom, width, height = _axes_box(look, _SPECTROGRAM_HEIGHT)
+    total = _total_height(look, _SPECTROGRAM_HEIGHT)
+    start_s, stop_s = _seconds(inspection, look)
+    seconds = start_s + (x / look.scale - left) / width * (stop_s - start_s)
+    mel = (total - y / look.scale - bottom) / height * inspection.checkpoint.grid.n_mels
+    return inspection.checkpoint.grid.patch_at(mel, (seconds - _FIRST_FRAME_S) / HOP_S)
+
+
+def _relevance_figure(
+    inspection: Inspection, look: Look, title: str, maps: np.ndarray, depth: int, patch: PatchInspection | None
+) -> Figure:
+    """One of several maps (n_layers, n_frequency, n_time), on a colour scale that all depths share."""
+    grid = inspection.checkpoint.grid
+    figure, axes, palette = _start(inspection, look, _SPECTROGRAM_HEIGHT, title)
+    _draw_spectrogram(axes, inspection, "gray")
+    others = maps.copy()
+    if patch is not None:
+        # Half of each layer is the patch's own residual: on its scale nothing else could be seen.
+        others[:, patch.frequency, patch.time] = 0
+    # A share of 1 / n_patches is what each patch would get if all got the same.
+    colours = Normalize(0, max(float(others.max()) * grid.n_patches, 1e-12))
+    times, mels = _tile_edges(grid)
+    axes.pcolormesh(times, mels, maps[depth - 1] * grid.n_patches, cmap=_relevance_colours(), norm=colours)
+    scale = "× an equal share" if patch is None or look.is_narrow else "× an equal share, its own aside"
+    _colour_key(figure, look, palette, colours, _relevance_colours(), scale)
+    if patch is not None:
+        _outline(axes, grid, (patch.frequency, patch.time))
+    _frequency_axis(axes, grid)
+    _hatch(figure, axes, inspection, look, palette, unseen=True)
+    return figure
+
+
+def _start(inspection: Inspection, look: Look, height: int, title: str) -> tuple[Figure, Axes, _Palette]:
+    """A figure with one axes of `height` CSS pixels, on the time axis of the clip."""
+    palette = _DARK if look.dark else _LIGHT
+    total = _total_height(look, height)
+    figure = Figure(figsize=(look.width_px / _PX_PER_INCH, total / _PX_PER_INCH), facecolor=palette.background)
+    left, bottom, width, _ = _axes_box(look, height)
+    axes = figure.add_axes((left / look.width_px, bottom / total, width / look.width_px, height / total))
+    axes.set_facecolor(palette.background)
+    axes.set_xlim(*_seconds(inspection, look))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5 if look.is_narrow else 10, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s"))
+    axes.tick_params(colors=palette.ink, labelsize=8, length=3, width=0.6)
+    for spine in axes.spines.values():
+        spine.set(color=palette.faint, linewidth=0.6)
+    figure.text(
+        _LEFT / look.width_px, 1 - 14 / total, title, color=palette.ink, fontsize=9.5, fontweight="bold", va="center"
+    )
+    return figure, axes, palette
+
+
+def _axes_box(look: Look, height: int) -> tuple[int, int, int, int]:
+    """Left, bottom, width and height of the axes in CSS pixels, the same for all pictures of a clip."""
+    return _LEFT, _total_height(look, 0) - _TOP, look.width_px - _LEFT - _RIGHT, height
+
+
+def _total_height(look: Look, axes_height: int) -> int:
+    return _TOP + axes_height + _BOTTOM + _KEY_LINE * (2 if look.is_narrow else 1)
+
+
+def _seconds(inspection: Inspection, look: Look) -> tuple[float, float]:
+    """The time axis: the checkpoint's input, and a little of what is cut off; or only the clip in it."""
+    window_s = inspection.checkpoint.input.duration_s
+    clip_s = inspection.waveform.duration_s
+    if look.zoom:
+        return 0.0, min(clip_s, window_s)
+    return 0.0, min(max(window_s, clip_s), (1 + _CUT_OFF_SHOWN) * window_s)
+
+
+def _draw_spectrogram(axes: Axes, inspection: Inspection, colours: str) -> Normalize:
+    values = inspection.spectrogram.values
+    clip = values[: inspection.spectrogram.clip_frames]
+    norm = Normalize(float(clip.min()), max(float(clip.max()), float(clip.min()) + 1e-3))
+    frames, mels = values.shape
+    limits = axes.get_xlim()
+    axes.imshow(
+        values.T,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap=colours,
+        norm=norm,
+        extent=(_FIRST_FRAME_S, _FIRST_FRAME_S + frames * HOP_S, 0, mels),
+    )
+    axes.set_xlim(limits)
+    return norm
+
+
+def _frequency_axis(axes: Axes, grid: PatchGrid) -> None:
+    axes.set_ylim(0, grid.n_mels)
+    axes.set_yticks([hz_to_mel_bin(hz, grid.n_mels) for hz in _TICKS_HZ])
+    axes.set_yticklabels([f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz" for hz in _TICKS_HZ])
+
+
+def _tile_edges(grid: PatchGrid) -> tuple[np.ndarray, np.ndarray]:
+    """Edges in seconds (n_time + 1,) and mel bins (n_frequency + 1,) that part patches half-way between centres."""
+    frames = (np.arange(grid.n_time + 1) - 0.5) * grid.time_stride + grid.patch_size / 2
+    mels = (np.arange(grid.n_frequency + 1) - 0.5) * grid.frequency_stride + grid.patch_size / 2
+    frames[[0, -1]], mels[[0, -1]] = (0, grid.seen_frames), (0, grid.seen_mels)
+    return _FIRST_FRAME_S + frames * HOP_S, mels
+
+
+def _outline(axes: Axes, grid: PatchGrid, patch: tuple[int, int]) -> None:
+    """The true box of a patch, which reaches beyond its tile where patches overlap."""
+    box = grid.box(*patch)
+    corner = (_FIRST_FRAME_S + box.frame_start * HOP_S, box.mel_start)
+    size = ((box.frame_stop - box.frame_start) * HOP_S, box.mel_stop - box.mel_start)
+    axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="black", linewidth=2.6))
+    axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=1.2))
+
+
+def _hatch(figure: Figure, axes: Axes, inspection: Inspection, look: Look, palette: _Palette, *, unseen: bool) -> None:
+    """Hatch and name the padding, what is cut off, and the margins that no patch sees."""
+    grid, spectrogram = inspection.checkpoint.grid, inspection.spectrogram
+    start_s, stop_s = axes.get_xlim()
+    low, high = axes.get_ylim()
+    input_end_s = _FIRST_FRAME_S + grid.n_frames * HOP_S
+    regions: list[tuple[str, str, float, float, float, float]] = []
+    if spectrogram.clip_frames < grid.n_frames:
+        padding_s = grid.n_frames - spectrogram.clip_frames
+        name = f"padding {padding_s * HOP_S:.2f} s"
+        regions.append(("padding", name, _FIRST_FRAME_S + spectrogram.clip_frames * HOP_S, input_end_s, low, high))
+    if spectrogram.truncated_s > 0:
+        name = f"cut off {spectrogram.truncated_s:.2f} s"
+        regions.append(("cut off", name, input_end_s, stop_s, low, high))
+    if unseen:
+        seen_s = _FIRST_FRAME_S + grid.seen_frames * HOP_S
+        margins = []
+        if grid.seen_mels < grid.n_mels:
+            margins.append(f"{grid.n_mels - grid.seen_mels} bins")
+            regions.append(("unseen", "", _FIRST_FRAME_S, seen_s, grid.seen_mels, grid.n_mels))
+        if grid.seen_frames < grid.n_frames:
+            margins.append(f"{grid.n_frames - grid.seen_frames} frames")
+            regions.append(("unseen", "", seen_s, input_end_s, low, high))
+        if margins:
+            kind, _, *where = regions[-1]
+            regions[-1] = (kind, f"in no patch: {', '.join(margins)}", *where)
+    handles = []
+    for kind, name, left_s, right_s, bottom, top in regions:
+        style = {"hatch": _HATCHES[kind], "facecolor": "#7f8794", "edgecolor": palette.background, "linewidth": 0}
+        alpha = 0.55 if kind == "padding" else 0.8
+        axes.add_patch(Rectangle((left_s, bottom), right_s - left_s, top - bottom, alpha=alpha, zorder=3, **style))
+        if name and left_s < stop_s and right_s > start_s:
+            handles.append(Patch(label=name, alpha=alpha, **style))
+    if handles:
+        total = figure.get_figheight() * _PX_PER_INCH
+        figure.legend(
+            handles=handles,
+            loc="lower left",
+            bbox_to_anchor=(_LEFT / look.width_px, (_KEY_LINE if look.is_narrow else 0) / total),
+            borderaxespad=0,
+            borderpad=0.25,
+            ncols=len(handles),
+            frameon=False,
+            fontsize=6.8 if look.is_narrow else 7.5,
+            labelcolor=palette.ink,
+            handlelength=1.6,
+            handletextpad=0.5,
+            columnspacing=1.0,
+        )
+
+
+def _colour_key(
+    figure: Figure, look: Look, palette: _Palette, norm: Normalize, colours: str | Colormap, name: str
+) -> None:
+    """A small horizontal colour bar below the axes on the right, its ends labelled."""
+    total = figure.get_figheight() * _PX_PER_INCH
+    bar, end = 120, look.width_px - _RIGHT - 30
+    key = figure.add_axes(((end - bar) / look.width_px, 6 / total, bar / look.width_px, 8 / total))
+    key.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap=colours)
+    key.set_axis_off()
+    for x, text, side in (
+        (end - bar - 38, name, "right"),
+        (end - bar - 5, f"{norm.vmin:.2g}", "right"),
+        (end + 5, f"{norm.vmax:.2g}", "left"),
+    ):
+        figure.text(x / look.width_px, 10 / total, text, color=palette.ink, fontsize=7.5, ha=side, va="center")
+
+
+def _remark(figure: Figure, look: Look, palette: _Palette, text: str) -> None:
+    """A few words below the axes on the right."""
+    total = figure.get_figheight() * _PX_PER_INCH
+    x = 1 - _RIGHT / look.width_px
+    figure.text(x, 10 / total, text, color=palette.ink, fontsize=7.5, ha="right", va="center")
+
+
+def _envelope(
+    samples: np.ndarray, look: Look, start_s: float, stop_s: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lowest and highest sample, and the time in seconds, of each of about as many stretches as there are pixels."""
+    shown = samples[: math.ceil(stop_s * SAMPLE_RATE)]
+    length = max(1, math.ceil((stop_s - start_s) * SAMPLE_RATE / look.width_px))
+    shown = np.pad(shown, (0, -len(shown) % length), mode="edge").reshape(-1, length)
+    return shown.min(axis=1), shown.max(axis=1), (np.arange(len(shown)) + 0.5) * length / SAMPLE_RATE
+
+
+@lru_cache(maxsize=1)
+def _relevance_colours() -> Colormap:
+    """From nothing through teal to pale yellow: lightness and opacity rise together, and no hue is magma's."""
+    stops = [(0, (0.0, 0.35, 0.45, 0.0)), (0.35, (0.0, 0.55, 0.6, 0.6)), (1, (0.75, 1.0, 0.55, 0.95))]
+    return LinearSegmentedColormap.from_list("relevance", stops)

@@ -1,0 +1,1 @@
+"""The web page. No computing here: each event reads components, calls the library, fills components."""

@@ -1,0 +1,346 @@
+"""The Inspect tab: a clip goes in, and what one checkpoint heard comes out."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+from gradio.components import Component
+
+from ast_demo import export, figures
+from ast_demo.audio import read_audio
+from ast_demo.checkpoints import MIT_CHECKPOINTS, CheckpointCache, default_checkpoint, shipped_names
+from ast_demo.errors import AstDemoError
+from ast_demo.figures import Look
+from ast_demo.inspection import Inspection, PatchInspection, inspect, inspect_patch
+from ast_demo.samples import one_sample_per_label
+from ast_demo.settings import Settings
+
+# The browser alone knows how wide the pictures will be, and whether the page is dark.
+_LOOK_OF_BROWSER = """{
+    width: (document.querySelector('#pictures') || document.body).clientWidth,
+    dark: document.body.classList.contains('dark')
+}"""
+_WIDEST_PX, _NARROWEST_PX = 1200, 300
+_ALT = {
+    "waveform": "Waveform of the clip over time",
+    "spectrogram": "Normalised log-mel spectrogram, as the model was fed it",
+    "patch_grid": "The spectrogram cut into the model's patches; click one to look from it",
+    "rollout": "Attention rollout over the spectrogram; click a patch to look from it",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one visitor's page shows now."""
+
+    inspection: Inspection
+    reference: str  # what the checkpoint was asked for by
+    look: Look
+    folder: Path  # the files behind the pictures and downloads
+    patch: PatchInspection | None = None
+
+
+def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
+    """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
+    shown = gr.State(None, time_to_live=3600, delete_callback=_forget)
+    browser = gr.JSON(visible=False)
+    with gr.Row(elem_classes="columns"):
+        with gr.Column(scale=1, min_width=300, elem_classes="side"):
+            clip = gr.Audio(
+                sources=["microphone", "upload"],
+                type="filepath",
+                label="Say “seven”, or drop a recording",
+                elem_id="clip",
+                buttons=["download"],
+            )
+            message = gr.HTML(elem_id="message")
+            scores = gr.HTML(_scores_table(None), elem_id="scores")
+            samples = one_sample_per_label()
+            gr.Examples(
+                [[str(sample.path)] for sample in samples],
+                inputs=[clip],
+                example_labels=[sample.label.replace("_", " ") for sample in samples],
+                examples_per_page=len(samples) or 1,
+                label="Or listen to a sample",
+                elem_id="samples",
+                api_visibility="private",
+            )
+            checkpoint = gr.Dropdown(
+                [*shipped_names(), *MIT_CHECKPOINTS],
+                value=default_checkpoint(),
+                label="Checkpoint",
+                info="Or type a folder, or a Hugging Face Hub id",
+                allow_custom_value=True,
+                elem_id="checkpoint",
+            )
+        with gr.Column(scale=3, min_width=300, elem_id="pictures"):
+            welcome = gr.HTML(_WELCOME, elem_id="welcome")
+            pictures = {name: _picture(name, alt) for name, alt in _ALT.items()}
+            with gr.Column(visible=False, elem_id="controls") as controls:
+                with gr.Row(equal_height=True):
+                    depth = gr.Slider(
+                        1, 12, step=1, label="Depth: layers of the rollout", elem_id="depth", min_width=260
+                    )
+                    zoom = gr.Checkbox(label="Zoom to the clip", elem_id="zoom", min_width=160)
+                gr.HTML(_CAUTION, elem_classes="caution")
+            with gr.Column(visible=False, elem_id="patch") as patch_panel:
+                patch_facts = gr.HTML()
+                patch_rollout = _picture("patch-rollout", "Attention rollout that starts from the chosen patch")
+                patch_attention = _picture("patch-attention", "What the chosen patch attends to in one layer")
+                close_patch = gr.Button("Close the patch", size="sm")
+            with gr.Accordion("What the model was fed", open=True, visible=False, elem_id="facts") as facts_panel:
+                facts = gr.HTML()
+            with gr.Accordion("Downloads", open=False, visible=False, elem_id="downloads") as downloads_panel:
+                downloads = gr.Files(interactive=False, show_label=False)
+
+    results: list[Component] = [shown, message, scores, welcome, *pictures.values(), controls, depth, zoom]
+    results += [patch_panel, facts_panel, facts, downloads_panel, downloads]
+
+    def clear(complaint: str = "") -> dict[Component, object]:
+        values: dict[Component, object] = dict.fromkeys(results, gr.update(visible=False))
+        alert = f'<p role="alert">{escape(complaint)}</p>' if complaint else ""
+        return values | {
+            shown: None,
+            message: gr.update(value=alert, visible=True),
+            scores: gr.update(value=_scores_table(None), visible=True),
+            welcome: gr.update(visible=True),
+            depth: gr.skip(),
+            zoom: gr.skip(),
+            facts: "",
+            downloads: None,
+        }
+
+    def fill(new: Shown) -> dict[Component, object]:
+        facts_of, notes = new.inspection.checkpoint, new.inspection.waveform.notes
+        return {
+            shown: new,
+            message: "".join(f"<p>{escape(note)}</p>" for note in notes),
+            scores: _scores_table(new.inspection),
+            welcome: gr.update(visible=False),
+            **{picture: gr.update(value=path, visible=True) for picture, path in _pictures_of(new)},
+            controls: gr.update(visible=True),
+            depth: gr.update(maximum=facts_of.n_layers, value=facts_of.n_layers),
+            patch_panel: gr.update(visible=False),
+            facts_panel: gr.update(visible=True),
+            facts: _facts_table(new.inspection),
+            downloads_panel: gr.update(visible=True),
+            downloads: _files(new),
+        }
+
+    def _pictures_of(new: Shown) -> list[tuple[Component, str]]:
+        return [(picture, str(new.folder / f"{name}.png")) for name, picture in pictures.items()]
+
+    def show(
+        path: str | None,
+        reference: str | None,
+        seen_by: dict | None,
+        old: Shown | None,
+        progress: gr.Progress = gr.Progress(),
+    ) -> dict[Component, object]:
+        if path is None:
+            return clear()
+        try:
+            progress(0.1, "Reading the recording")
+            waveform = read_audio(path, max_s=settings.max_clip_s)
+            progress(0.3, "Loading the checkpoint")
+            reference = reference or default_checkpoint()
+            loaded = checkpoints.load(reference)
+            progress(0.6, "Running the model")
+            inspection = inspect(waveform, loaded)
+            progress(0.8, "Drawing")
+            look = _look(seen_by, zoom=bool(old and old.look.zoom))
+            return fill(_draw_into_folder(inspection, reference, look))
+        except AstDemoError as error:
+            return clear(str(error))
+
+    def redraw(now: Shown | None, zoomed: bool) -> dict[Component, object]:
+        if now is None or now.look.zoom == zoomed:
+            return {shown: gr.skip()}
+        new = _draw_into_folder(now.inspection, now.reference, replace(now.look, zoom=zoomed))
+        return {shown: new, downloads: _files(new), patch_panel: gr.update(visible=False), **dict(_pictures_of(new))}
+
+    def change_depth(now: Shown | None, layers: int) -> dict[Component, object]:
+        if now is None:
+            return {shown: gr.skip()}
+        picture = figures.rollout_figure(now.inspection, now.look, layers)
+        return {pictures["rollout"]: _write(now, "rollout", picture), **draw_patch(now, layers)}
+
+    def choose_patch(now: Shown | None, layers: int, event: gr.SelectData) -> dict[Component, object]:
+        where = now and figures.patch_at_pixel(now.inspection, now.look, *event.index)
+        if now is None or where is None:
+            return {shown: gr.skip()}
+        try:
+            patch = inspect_patch(now.inspection, checkpoints.load(now.reference), *where)
+        except AstDemoError as error:
+            raise gr.Error(str(error)) from None
+        new = replace(now, patch=patch)
+        return {
+            shown: new,
+            patch_panel: gr.update(visible=True),
+            patch_facts: _patch_facts(new.inspection, patch),
+            pictures["patch_grid"]: _write(
+                new, "patch_grid", figures.patch_grid_figure(new.inspection, new.look, where)
+            ),
+            **draw_patch(new, layers),
+        }
+
+    def draw_patch(now: Shown, layers: int) -> dict[Component, object]:
+        if now.patch is None:
+            return {}
+        rollout = figures.rollout_figure(now.inspection, now.look, layers, now.patch)
+        attention = figures.attention_figure(now.inspection, now.patch, now.look, layers)
+        return {
+            patch_rollout: _write(now, "patch_rollout", rollout),
+            patch_attention: _write(now, "patch_attention", attention),
+        }
+
+    def close(now: Shown | None) -> dict[Component, object]:
+        if now is None:
+            return {shown: gr.skip()}
+        grid = _write(now, "patch_grid", figures.patch_grid_figure(now.inspection, now.look))
+        return {shown: replace(now, patch=None), patch_panel: gr.update(visible=False), pictures["patch_grid"]: grid}
+
+    run = {
+        "fn": show,
+        "inputs": [clip, checkpoint, browser, shown],
+        "outputs": results,
+        "js": f"(clip, checkpoint, browser, shown) => [clip, checkpoint, {_LOOK_OF_BROWSER}, shown]",
+        "show_progress_on": [scores, message],
+        "trigger_mode": "always_last",
+        "api_visibility": "private",
+    }
+    clip.change(**run)
+    checkpoint.change(**run)
+    quiet = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+    patch = [patch_panel, patch_facts, patch_rollout, patch_attention]
+    zoom.change(redraw, [shown, zoom], [shown, *pictures.values(), patch_panel, downloads], **quiet)
+    depth.change(change_depth, [shown, depth], [shown, pictures["rollout"], *patch], **quiet)
+    for name in ("patch_grid", "rollout"):
+        pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet)
+    close_patch.click(close, [shown], [shown, patch_panel, pictures["patch_grid"]], **quiet)
+
+
+def _picture(name: str, alt: str) -> gr.Image:
+    return gr.Image(
+        alt_text=alt,
+        type="filepath",
+        format="png",
+        interactive=False,
+        visible=name.startswith("patch-"),
+        show_label=False,
+        container=False,
+        buttons=["download", "fullscreen"],
+        elem_id=f"picture-{name.replace('_', '-')}",
+        elem_classes="picture",
+    )
+
+
+def _look(seen_by: dict | None, *, zoom: bool) -> Look:
+    """What the browser told of itself, within bounds."""
+    seen_by = seen_by if isinstance(seen_by, dict) else {}
+    width = seen_by.get("width")
+    width = int(width) if isinstance(width, int | float) else 900
+    return Look(min(max(width, _NARROWEST_PX), _WIDEST_PX), bool(seen_by.get("dark")), zoom)
+
+
+def _draw_into_folder(inspection: Inspection, reference: str, look: Look) -> Shown:
+    folder = Path(tempfile.mkdtemp(prefix="ast-demo-"))
+    export.write_inspection(inspection, folder, export.draw(inspection, look))
+    return Shown(inspection, reference, look, folder)
+
+
+def _write(now: Shown, name: str, figure: figures.Figure) -> str:
+    """A picture that replaces one on the page, as a file of its own: a browser keeps what it has seen under a name."""
+    path = Path(tempfile.mkdtemp(dir=now.folder)) / f"{name}.png"
+    path.write_bytes(figures.to_png(figure, now.look))
+    return str(path)
+
+
+def _forget(old: Shown | None) -> None:
+    if old is not None:
+        shutil.rmtree(old.folder, ignore_errors=True)
+
+
+def _files(now: Shown) -> list[str]:
+    return [str(path) for path in sorted(now.folder.iterdir()) if path.is_file()]
+
+
+def _patch_facts(inspection: Inspection, patch: PatchInspection) -> str:
+    grid = inspection.checkpoint.grid
+    box = grid.box(patch.frequency, patch.time)
+    share = float(inspection.rollout.final[patch.frequency, patch.time]) * grid.n_patches
+    return _table(
+        f"Patch in row {patch.frequency + 1} of {grid.n_frequency} from below, column {patch.time + 1} of {grid.n_time}",
+        {
+            "token": str(grid.token(patch.frequency, patch.time)),
+            "sees": f"{box.low_hz:.0f}–{box.high_hz:.0f} Hz, {box.start_s:.3f}–{box.stop_s:.3f} s",
+            "mel bins, frames": f"{box.mel_start}–{box.mel_stop - 1}, {box.frame_start}–{box.frame_stop - 1}",
+            "rollout of the whole clip": f"{share:.2f} × an equal share",
+        },
+    )
+
+
+def _scores_table(inspection: Inspection | None) -> str:
+    """The best labels with a bar each; as high without an inspection, so that nothing jumps when scores arrive."""
+    if inspection is None:
+        return '<h3>Scores</h3><ol class="scores"></ol><p>They appear here once there is a clip.</p>'
+    rows = "".join(
+        f'<li><span>{escape(label.replace("_", " "))}</span><b>{score:.1%}</b><i style="width: {score:.1%}"></i></li>'
+        for label, score in inspection.prediction.top(5)
+    )
+    facts = inspection.checkpoint
+    return (
+        f'<h3>Scores</h3><ol class="scores">{rows}</ol>'
+        f"<p>{facts.activation.capitalize()}: {escape(facts.activation_reason)}.</p>"
+    )
+
+
+def _facts_table(inspection: Inspection) -> str:
+    waveform, spectrogram, facts = inspection.waveform, inspection.spectrogram, inspection.checkpoint
+    grid, rollout = facts.grid, inspection.rollout
+    channels = "mono" if waveform.channels == 1 else f"mean of {waveform.channels} channels"
+    cut_off = f"{spectrogram.truncated_s:.2f} s are never heard" if spectrogram.truncated_s else "nothing"
+    return _table(
+        "",
+        {
+            "recording": f"{waveform.duration_s:.2f} s, {waveform.original_rate} Hz, {channels}; resampled to 16000 Hz",
+            "frames": f"{spectrogram.clip_frames} of {grid.n_frames} hold the clip",
+            "padding": f"{spectrogram.padding_share:.0%} of the input, at {facts.input.padding_value:+.3f}; "
+            f"digital silence would be {facts.input.silence_value:+.3f}",
+            "cut off": cut_off,
+            "normalisation": f"(log-mel {_signed(-facts.input.mean)}) / (2 × {facts.input.std:.4f})",
+            "tokens": f"{grid.n_tokens}: {grid.n_frequency} × {grid.n_time} patches and {grid.n_special} special tokens",
+            "in no patch": f"{grid.n_mels - grid.seen_mels} mel bins at the top, {grid.n_frames - grid.seen_frames} frames at the end",
+            "rollout rests on": f"padding {rollout.padding_share[-1]:.0%}, special tokens {rollout.special_share[-1]:.0%}, "
+            f"the clip {1 - rollout.padding_share[-1] - rollout.special_share[-1]:.0%}",
+            "model": f"{facts.n_layers} layers of {facts.n_heads} heads, {facts.n_parameters / 1e6:.1f} M parameters, {len(facts.labels)} labels",
+            "computed": f"in {inspection.seconds:.2f} s, {inspection.precision}",
+        },
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{'−' if value < 0 else '+'} {abs(value):.4f}"
+
+
+def _table(title: str, rows: dict[str, str]) -> str:
+    heading = f"<h3>{escape(title)}</h3>" if title else ""
+    body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows.items())
+    return f'{heading}<dl class="facts">{body}</dl>'
+
+
+_WELCOME = """
+<h2>See what the model hears</h2>
+<p>Press <b>Record</b>, say a digit from zero to nine, press <b>Stop</b>. Or drop a file, or pick a sample.</p>
+<p>You will see the scores, the waveform, the spectrogram that the model is really fed, the patches that it cuts it
+into, and where its attention flowed.</p>
+"""
+_CAUTION = """
+<p>Rollout shows where information flowed, not why a label won: it is the same for every label. Click a patch to look
+from there.</p>
+"""

@@ -1,0 +1,94 @@
+"""The page as a whole: its tabs, its look, and how it is served."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from threading import Thread
+
+import gradio as gr
+import numpy as np
+
+from ast_demo.audio import SAMPLE_RATE, waveform_from_samples
+from ast_demo.checkpoints import CheckpointCache, default_checkpoint
+from ast_demo.export import draw
+from ast_demo.inspection import inspect as inspect_clip
+from ast_demo.settings import Settings
+from ast_demo.ui import inspect
+
+_FOLDER = Path(__file__).parent
+_KEPT_S = 3600  # uploads and results are deleted after an hour
+
+
+def build_page(settings: Settings, checkpoints: CheckpointCache) -> gr.Blocks:
+    """Lay out the page."""
+    with gr.Blocks(title="AST Demo", delete_cache=(_KEPT_S, _KEPT_S), analytics_enabled=False) as page:
+        gr.HTML(
+            "<h1>AST Demo</h1><p>What did this audio model hear, and why was it wrong?</p>", elem_classes="masthead"
+        )
+        with gr.Tabs():
+            with gr.Tab("Inspect", id="inspect"):
+                inspect.build_tab(checkpoints, settings)
+            with gr.Tab("How to read this", id="guide"):
+                gr.Markdown((_FOLDER / "guide.md").read_text(encoding="utf-8"), elem_classes="guide")
+    return page
+
+
+def launch(settings: Settings, *, host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
+    """Serve the page.
+
+    Args:
+        host, port: Where to listen; by default what Gradio's own environment variables say, else 127.0.0.1:7860.
+        block: Serve until the program is stopped; otherwise return at once, and `.close()` the result later.
+    """
+    # Neither fonts nor usage counts are fetched from anywhere: the page works without a network.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    checkpoints = CheckpointCache(settings)
+    page = build_page(settings, checkpoints)
+    Thread(target=_warm_up, args=[checkpoints], daemon=True).start()
+    page.queue(default_concurrency_limit=settings.concurrency)
+    page.launch(
+        server_name=host,
+        server_port=port,
+        theme=_theme(),
+        css_paths=_FOLDER / "style.css",
+        head='<meta name="viewport" content="width=device-width, initial-scale=1">',
+        footer_links=[],
+        max_file_size=int(settings.max_upload_mb * 1e6),
+        ssr_mode=False,
+        prevent_thread_lock=not block,
+    )
+    return page
+
+
+def _warm_up(checkpoints: CheckpointCache) -> None:
+    """Load the first checkpoint and run it once, so that the first visitor need not wait for it."""
+    silence = waveform_from_samples(np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE)
+    draw(inspect_clip(silence, checkpoints.load(default_checkpoint())))
+
+
+def _theme() -> gr.themes.Base:
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+    return gr.themes.Base(
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="slate",
+        font=fonts,
+        font_mono=["ui-monospace", "Consolas", "monospace"],
+        radius_size="md",
+        text_size="md",
+    ).set(
+        body_background_fill="#ffffff",
+        body_background_fill_dark="#14171f",
+        background_fill_primary_dark="#14171f",
+        block_background_fill_dark="#14171f",
+        block_border_width="0px",
+        block_shadow="none",
+        button_primary_background_fill="#0b7a75",
+        button_primary_background_fill_hover="#096661",
+        button_primary_text_color="#ffffff",
+        slider_color="#0b7a75",
+        slider_color_dark="#3fd0c4",
+    )
