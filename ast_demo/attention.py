@@ -16,6 +16,7 @@ Rollout tells where information flowed, not why a label won: it is the same map 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,7 +125,7 @@ def _attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     rollout: HeadMeans | None = None,
-    **kwargs: object,
+    **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attention in the form of 🤗 Transformers' registry: (batch, heads, tokens, size) to (batch, tokens, heads, size)."""
     if rollout is None:

@@ -209,9 +209,12 @@ def read_facts(folder: Path, name: str | None = None) -> CheckpointFacts:
     from transformers import ASTConfig, ASTFeatureExtractor
 
     try:
-        ast = ASTConfig.from_dict(config)
-        extractor = ASTFeatureExtractor.from_dict(_read_json(folder, "preprocessor_config.json", name))
+        ast: Any = ASTConfig.from_dict(config)
+        extractor: Any = ASTFeatureExtractor.from_dict(_read_json(folder, "preprocessor_config.json", name))
         labels = tuple(str(ast.id2label[i]) for i in range(len(ast.id2label)))
+        for name_of, value in (("patch_size", ast.patch_size), ("max_length", ast.max_length)):
+            if not isinstance(value, int):
+                raise CheckpointError(f"The config.json of {name!r} has {name_of} = {value}. Expected a whole number.")
         grid = PatchGrid(ast.num_mel_bins, ast.max_length, ast.patch_size, ast.frequency_stride, ast.time_stride)
     except CheckpointError:
         raise

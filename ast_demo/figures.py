@@ -15,6 +15,7 @@ import io
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ class _Palette:
 
 _LIGHT = _Palette("#ffffff", "#1f2430", "#8a90a0", "#0b7a75")
 _DARK = _Palette("#14171f", "#e6e8ee", "#858c9d", "#3fd0c4")
-_HATCHES = {"padding": "////", "cut off": "xxxx", "unseen": "....."}
+_HATCHES = {"padding": "////", "cut off": "xxxx", "in no patch": "....."}  # by how their names begin
 
 
 def waveform_figure(inspection: Inspection, look: Look = Look()) -> Figure:
@@ -271,33 +272,28 @@ def _hatch(figure: Figure, axes: Axes, inspection: Inspection, look: Look, palet
     start_s, stop_s = axes.get_xlim()
     low, high = axes.get_ylim()
     input_end_s = _FIRST_FRAME_S + grid.n_frames * HOP_S
-    regions: list[tuple[str, str, float, float, float, float]] = []
+    padding_s = _FIRST_FRAME_S + spectrogram.clip_frames * HOP_S
+    seen_s = _FIRST_FRAME_S + grid.seen_frames * HOP_S
+    blind_mels, blind_frames = grid.n_mels - grid.seen_mels, grid.n_frames - grid.seen_frames
+    boxes: dict[str, list[tuple[float, float, float, float]]] = {}  # by name: left, right, bottom, top
     if spectrogram.clip_frames < grid.n_frames:
-        padding_s = grid.n_frames - spectrogram.clip_frames
-        name = f"padding {padding_s * HOP_S:.2f} s"
-        regions.append(("padding", name, _FIRST_FRAME_S + spectrogram.clip_frames * HOP_S, input_end_s, low, high))
+        name = f"padding {(grid.n_frames - spectrogram.clip_frames) * HOP_S:.2f} s"
+        boxes[name] = [(padding_s, input_end_s, low, high)]
     if spectrogram.truncated_s > 0:
-        name = f"cut off {spectrogram.truncated_s:.2f} s"
-        regions.append(("cut off", name, input_end_s, stop_s, low, high))
-    if unseen:
-        seen_s = _FIRST_FRAME_S + grid.seen_frames * HOP_S
-        margins = []
-        if grid.seen_mels < grid.n_mels:
-            margins.append(f"{grid.n_mels - grid.seen_mels} bins")
-            regions.append(("unseen", "", _FIRST_FRAME_S, seen_s, grid.seen_mels, grid.n_mels))
-        if grid.seen_frames < grid.n_frames:
-            margins.append(f"{grid.n_frames - grid.seen_frames} frames")
-            regions.append(("unseen", "", seen_s, input_end_s, low, high))
-        if margins:
-            kind, _, *where = regions[-1]
-            regions[-1] = (kind, f"in no patch: {', '.join(margins)}", *where)
+        boxes[f"cut off {spectrogram.truncated_s:.2f} s"] = [(input_end_s, stop_s, low, high)]
+    if unseen and (blind_mels or blind_frames):
+        parts = [f"{blind_mels} bins"] * (blind_mels > 0) + [f"{blind_frames} frames"] * (blind_frames > 0)
+        boxes[f"in no patch: {', '.join(parts)}"] = [
+            (_FIRST_FRAME_S, seen_s, grid.seen_mels, grid.n_mels),
+            (seen_s, input_end_s, low, high),
+        ]
     handles = []
-    for kind, name, left_s, right_s, bottom, top in regions:
-        style = {"hatch": _HATCHES[kind], "facecolor": "#7f8794", "edgecolor": palette.background, "linewidth": 0}
-        alpha = 0.55 if kind == "padding" else 0.8
-        axes.add_patch(Rectangle((left_s, bottom), right_s - left_s, top - bottom, alpha=alpha, zorder=3, **style))
-        if name and left_s < stop_s and right_s > start_s:
-            handles.append(Patch(label=name, alpha=alpha, **style))
+    for name, rectangles in boxes.items():
+        style = _hatch_style(name, palette)
+        for left_s, right_s, bottom, top in rectangles:
+            axes.add_patch(Rectangle((left_s, bottom), right_s - left_s, top - bottom, zorder=3, **style))
+        if any(left_s < stop_s and right_s > start_s for left_s, right_s, _, _ in rectangles):
+            handles.append(Patch(label=name, **style))
     if handles:
         total = figure.get_figheight() * _PX_PER_INCH
         figure.legend(
@@ -314,6 +310,12 @@ def _hatch(figure: Figure, axes: Axes, inspection: Inspection, look: Look, palet
             handletextpad=0.5,
             columnspacing=1.0,
         )
+
+
+def _hatch_style(name: str, palette: _Palette) -> dict[str, Any]:
+    kind = next(kind for kind in _HATCHES if name.startswith(kind))
+    alpha = 0.55 if kind == "padding" else 0.8  # padding holds values that the model does see
+    return {"hatch": _HATCHES[kind], "facecolor": "#7f8794", "edgecolor": palette.background, "alpha": alpha, "lw": 0}
 
 
 def _colour_key(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,7 +113,7 @@ def to_scores(logits: np.ndarray, activation: Activation) -> np.ndarray:
 @torch.inference_mode()
 def _run(checkpoint: Checkpoint, spectrogram: Spectrogram, collector: HeadMeans) -> tuple[np.ndarray, np.ndarray]:
     """Logits (n_labels,) and embedding (hidden_size,) of one clip; head means go to the collector."""
-    model = checkpoint.model
+    model: Any = checkpoint.model
     inputs = torch.from_numpy(spectrogram.values[None])
     embedding = model.audio_spectrogram_transformer(inputs, rollout=collector).pooler_output
     logits = model.classifier(embedding)

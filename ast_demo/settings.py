@@ -42,7 +42,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         variable = _PREFIX + field.name.upper()
         if variable not in environment:
             continue
-        kind = type(field.default)
+        kind: type[float] = type(field.default)  # type: ignore[assignment]
         try:
             value = kind(environment[variable])
         except ValueError:

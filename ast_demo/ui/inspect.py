@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
@@ -171,8 +172,11 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
         return {pictures["rollout"]: _write(now, "rollout", picture), **draw_patch(now, layers)}
 
     def choose_patch(now: Shown | None, layers: int, event: gr.SelectData) -> dict[Component, object]:
-        where = now and figures.patch_at_pixel(now.inspection, now.look, *event.index)
-        if now is None or where is None:
+        if now is None:
+            return {shown: gr.skip()}
+        x, y = event.index
+        where = figures.patch_at_pixel(now.inspection, now.look, x, y)
+        if where is None:
             return {shown: gr.skip()}
         try:
             patch = inspect_patch(now.inspection, checkpoints.load(now.reference), *where)
@@ -205,7 +209,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
         grid = _write(now, "patch_grid", figures.patch_grid_figure(now.inspection, now.look))
         return {shown: replace(now, patch=None), patch_panel: gr.update(visible=False), pictures["patch_grid"]: grid}
 
-    run = {
+    run: dict[str, Any] = {
         "fn": show,
         "inputs": [clip, checkpoint, browser, shown],
         "outputs": results,
@@ -216,7 +220,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
     }
     clip.change(**run)
     checkpoint.change(**run)
-    quiet = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     patch = [patch_panel, patch_facts, patch_rollout, patch_attention]
     zoom.change(redraw, [shown, zoom], [shown, *pictures.values(), patch_panel, downloads], **quiet)
     depth.change(change_depth, [shown, depth], [shown, pictures["rollout"], *patch], **quiet)
