@@ -24,6 +24,8 @@ HOP_LENGTH = 160  # samples: 10 ms from one frame to the next
 DEFAULT_MAX_S = 600.0
 
 _READABLE = "WAV, FLAC, MP3, Ogg, Opus, M4A, WebM or AIFF"
+# The only ones that FFmpeg may take a file for: others, such as playlists, make it open further files and addresses.
+_PYAV_FORMATS = "aac,aiff,flac,matroska,mov,mp3,ogg,wav"
 _LOWEST_RATE, _HIGHEST_RATE = 4_000, 768_000  # Hz; beyond these a header is damaged rather than unusual
 _LOUDEST = 4.0  # floats may overshoot full scale (an MP3 does); beyond this they are on another scale
 _BLOCK = 1 << 18  # samples decoded at a time, so that many channels never lie in memory together
@@ -71,7 +73,7 @@ def read_audio(source: str | Path | bytes, *, name: str | None = None, max_s: fl
         name = name or path.name
         try:
             content = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # the latter for what cannot be a path, such as a zero byte
             raise AudioError(f"There is no file {str(path)!r}. Check the path.") from None
         except OSError as error:
             raise AudioError(f"{str(path)!r} cannot be opened: {error.strerror or error}.") from None
@@ -111,8 +113,11 @@ def waveform_from_samples(
         middle = (int(limits.max) + int(limits.min) + 1) // 2  # 0, or 128 where 8-bit samples are unsigned
         samples = (samples.astype(np.float64) - middle) / (int(limits.max) + 1 - middle)
     channels = samples.shape[1] if samples.ndim == 2 else 1
-    mono = samples.mean(axis=1) if samples.ndim == 2 else samples
-    return _to_waveform(_Decoded(mono.astype(np.float32), rate, channels), name, max_s)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and that is refused below
+        samples = samples.astype(np.float32)
+    return _to_waveform(
+        _Decoded(_mix([samples if samples.ndim == 2 else samples[:, None]]), rate, channels), name, max_s
+    )
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ def _read_with_pyav(content: bytes, name: str, max_s: float) -> _Decoded:
     import av
 
     try:
-        with av.open(io.BytesIO(content), mode="r") as container:
+        with av.open(io.BytesIO(content), mode="r", options={"format_whitelist": _PYAV_FORMATS}) as container:
             if not container.streams.audio:
                 raise AudioError(f"{name!r} holds no sound. Expected a recording ({_READABLE}).")
             declared_s = (container.duration or 0) / av.time_base
@@ -206,7 +211,8 @@ def _read_with_pyav(content: bytes, name: str, max_s: float) -> _Decoded:
 
 def _mix(blocks: Iterable[np.ndarray]) -> np.ndarray:
     """Mean over the channels of blocks of shape (n, channels), up to the first that is empty."""
-    mixed = [block.mean(axis=1, dtype=np.float32) for block in itertools.takewhile(len, blocks)]
+    with np.errstate(invalid="ignore"):  # infinite samples of both signs; what is not a number is refused later
+        mixed = [block.mean(axis=1, dtype=np.float32) for block in itertools.takewhile(len, blocks)]
     return np.concatenate(mixed) if mixed else np.zeros(0, np.float32)
 
 

@@ -7,6 +7,7 @@ n_special + f · n_time + t, where f = 0 is the lowest band. Source: `ASTPatchEm
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ast_demo.spectrogram import FRAME_S, HOP_S, mel_band_edges_hz
@@ -120,8 +121,9 @@ class PatchGrid:
         """(frequency, time) of the patch whose centre is nearest to a point, in bins and frames; None where no patch sees."""
         if not (0 <= mel < self.seen_mels and 0 <= frame < self.seen_frames):
             return None
-        frequency = round((mel - self.patch_size / 2) / self.frequency_stride)
-        time = round((frame - self.patch_size / 2) / self.time_stride)
+        # Halves up, not `round`, which takes them to even numbers: a box holds its first bin, not the one beyond its last.
+        frequency = math.floor((mel - self.patch_size / 2) / self.frequency_stride + 0.5)
+        time = math.floor((frame - self.patch_size / 2) / self.time_stride + 0.5)
         return min(max(frequency, 0), self.n_frequency - 1), min(max(time, 0), self.n_time - 1)
 
     def frames_of_column(self, time: int) -> range:

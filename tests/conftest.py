@@ -1,0 +1,78 @@
+"""No test sees the user's home, caches or settings, nor, without the mark `network`, any other machine."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Some libraries read these while they are imported: hence here, before any of them is. The pictures' fonts are found
+# once for the whole run, and child processes inherit all of it.
+_HOME = Path(tempfile.mkdtemp(prefix="ast-demo-tests-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+NETWORK = os.environ.get("AST_DEMO_NETWORK_TESTS") == "1"
+for _variable in list(os.environ):
+    if _variable.startswith(("AST_DEMO_", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "GRADIO_", "SPACE_", "XDG_")):
+        del os.environ[_variable]
+os.environ |= {
+    "HOME": str(_HOME),
+    "HF_HOME": str(_HOME / "huggingface"),
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "MPLCONFIGDIR": str(_HOME / "matplotlib"),
+}
+if not NETWORK:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def pytest_report_header() -> str:
+    import av
+    import numpy
+    import soundfile
+    import torch
+    import transformers
+
+    modules = (torch, transformers, numpy, soundfile, av)
+    versions = ", ".join(f"{module.__name__} {module.__version__}" for module in modules)
+    return f"{versions}; {torch.get_num_threads()} threads"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if NETWORK:
+        return
+    skip = pytest.mark.skip(reason="needs the Hugging Face Hub: set AST_DEMO_NETWORK_TESTS=1")
+    for item in items:
+        if "network" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def hermetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Environment as above again after each test; without the mark `network`, no connection leaves this machine."""
+    import huggingface_hub.constants
+
+    before = dict(os.environ)
+    if "network" not in request.keywords:
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        monkeypatch.setattr(socket.socket, "connect", _refuse_other_machines(socket.socket.connect))
+        monkeypatch.setattr(socket.socket, "connect_ex", _refuse_other_machines(socket.socket.connect_ex))
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def _refuse_other_machines(connect):
+    def checked(self: socket.socket, address):
+        is_local = self.family == socket.AF_UNIX or address[0] in ("127.0.0.1", "::1", "localhost")
+        if not is_local:
+            raise AssertionError(f"This test wants to connect to {address}, but is not marked `network`.")
+        return connect(self, address)
+
+    return checked

@@ -1,0 +1,85 @@
+"""What the papers and 🤗 Transformers say, followed to the letter: slow, and only there to check the program against."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers import ASTForAudioClassification
+
+from ast_demo.patches import PatchGrid
+
+
+def eager_attentions(model: ASTForAudioClassification, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (labels,) and attention weights (layers, heads, tokens, tokens) of one spectrogram, by the eager model."""
+    assert model.config._attn_implementation == "eager"
+    with torch.inference_mode():
+        output = model(torch.from_numpy(values[None]), output_attentions=True)
+    return output.logits[0].numpy(), np.stack([layer[0].numpy() for layer in output.attentions])
+
+
+def textbook_rollout(attentions: np.ndarray) -> np.ndarray:
+    """Rollout of Abnar & Zuidema (2020, arXiv 2005.00928) by full matrix products in double precision.
+
+    Args:
+        attentions: (layers, heads, tokens, tokens), first layer first.
+
+    Returns:
+        (layers, tokens, tokens): at [d], how much of each input token (column) is in each token (row) after layer d.
+    """
+    mean = attentions.astype(np.float64).mean(axis=1)
+    rollouts = []
+    product = np.eye(mean.shape[1])
+    for layer in mean:
+        half_residual = 0.5 * layer + 0.5 * np.eye(len(layer))
+        half_residual /= half_residual.sum(axis=1, keepdims=True)
+        product = half_residual @ product
+        rollouts.append(product)
+    return np.stack(rollouts)
+
+
+def rollout_in_loops(attentions: np.ndarray) -> list[list[float]]:
+    """The last of `textbook_rollout`, in three nested loops and without NumPy's products: a reference for the reference."""
+    n_layers, n_heads, n_tokens, _ = attentions.shape
+    product = [[float(i == j) for j in range(n_tokens)] for i in range(n_tokens)]
+    for layer in range(n_layers):
+        step = [
+            [
+                sum(float(attentions[layer, h, i, j]) for h in range(n_heads)) / n_heads / 2 + (i == j) / 2
+                for j in range(n_tokens)
+            ]
+            for i in range(n_tokens)
+        ]
+        product = [
+            [sum(step[i][k] * product[k][j] for k in range(n_tokens)) for j in range(n_tokens)] for i in range(n_tokens)
+        ]
+    return product
+
+
+def from_special_tokens(rollout: np.ndarray, grid: PatchGrid) -> np.ndarray:
+    """(tokens, tokens) to the map of what the classifier reads, the mean of CLS and distillation: (n_frequency, n_time)."""
+    row = (rollout[0] + rollout[1]) / 2
+    return row_to_map(row, grid)
+
+
+def row_to_map(row: np.ndarray, grid: PatchGrid) -> np.ndarray:
+    """(tokens,) to (n_frequency, n_time), patch by patch, in the order in which AST's convolution is flattened."""
+    cells = np.zeros((grid.n_frequency, grid.n_time))
+    token = 2
+    for frequency in range(grid.n_frequency):
+        for time in range(grid.n_time):
+            cells[frequency, time] = row[token]
+            token += 1
+    assert token == len(row)
+    return cells
+
+
+def padding_share(relevance: np.ndarray, grid: PatchGrid, clip_frames: int) -> float:
+    """Share of a map that rests on padding, frame by frame: the relevance of a patch is spread evenly over its frames."""
+    share = 0.0
+    for frequency in range(grid.n_frequency):
+        for time in range(grid.n_time):
+            first = time * grid.time_stride
+            for frame in range(first, first + grid.patch_size):
+                if frame >= clip_frames:
+                    share += relevance[frequency, time] / grid.patch_size
+    return share
