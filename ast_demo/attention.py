@@ -105,6 +105,22 @@ def rollout_of_clip(layers: list[Tensor], grid: PatchGrid, clip_frames: int, tok
     return Rollout(maps, rows[:, : grid.n_special].sum(axis=1), (maps.sum(axis=1) * padding).sum(axis=1))
 
 
+def rollout_over_time(layers: list[Tensor], clip_share: float) -> Rollout:
+    """Rollout of a model that reads the sound as a sequence, and classifies by the mean of all its tokens.
+
+    Args:
+        layers: Head means of the clip, (tokens, tokens) each.
+        clip_share: Share of the input that is clip; above 1 where the clip goes on beyond it.
+
+    Returns:
+        Maps with one row, (n_layers, 1, tokens); no special tokens.
+    """
+    n_tokens = layers[0].shape[-1]
+    rows = roll_out(layers, torch.full((n_tokens,), 1 / n_tokens)).numpy()
+    padding = 1 - np.clip(clip_share * n_tokens - np.arange(n_tokens), 0, 1)
+    return Rollout(rows[:, None, :], np.zeros(len(layers), np.float32), (rows * padding).sum(axis=1))
+
+
 def to_grid(rows: np.ndarray, grid: PatchGrid) -> np.ndarray:
     """Rows over tokens (…, tokens) to maps over patches (…, n_frequency, n_time): special tokens are dropped."""
     return rows[..., grid.n_special :].reshape(*rows.shape[:-1], grid.n_frequency, grid.n_time)

@@ -7,6 +7,7 @@ read from safetensors only, and no code that lies beside them is run.
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 from collections import OrderedDict
@@ -42,6 +43,15 @@ MIT_CHECKPOINTS = tuple(
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 _AUDIOSET_LABELS = 527
+# What `ASTFeatureExtractor` assumes where preprocessor_config.json is silent.
+_EXTRACTOR_DEFAULTS: dict[str, Any] = {
+    "sampling_rate": SAMPLE_RATE,
+    "num_mel_bins": 128,
+    "max_length": 1024,
+    "do_normalize": True,
+    "mean": -4.2677393,
+    "std": 4.5689974,
+}
 
 Activation = Literal["softmax", "sigmoid"]
 
@@ -54,8 +64,8 @@ class CheckpointFacts:
         name: Shipped name, folder name or Hub id.
         architecture: Class of the model in 🤗 Transformers.
         labels: One for each score, in the order of the scores.
-        input: The spectrogram that it is fed.
-        grid: Its patches.
+        input: The spectrogram that it is fed; None where its feature extractor makes something else.
+        grid: Its patches; None where it reads the sound as a sequence (Wav2Vec2, HuBERT, WavLM, Whisper …).
         activation: How logits become scores.
         activation_reason: Why that one, in words.
         n_layers, n_heads, n_parameters: Size.
@@ -64,8 +74,8 @@ class CheckpointFacts:
     name: str
     architecture: str
     labels: tuple[str, ...]
-    input: InputSettings
-    grid: PatchGrid
+    input: InputSettings | None
+    grid: PatchGrid | None
     activation: Activation
     activation_reason: str
     n_layers: int
@@ -75,10 +85,16 @@ class CheckpointFacts:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded checkpoint: read-only, shared by all who use it. `model` is in evaluation mode, on the CPU, in float32."""
+    """A loaded checkpoint: read-only, shared by all who use it.
+
+    Attributes:
+        model: In evaluation mode, on the CPU, in float32.
+        extractor: 🤗 Transformers' feature extractor of a checkpoint without a patch grid, else None.
+    """
 
     facts: CheckpointFacts
     model: nn.Module
+    extractor: Any = None
 
     @property
     def n_bytes(self) -> int:
@@ -152,7 +168,8 @@ def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> 
         with _quiet_transformers():
             model, report = AutoModelForAudioClassification.from_pretrained(
                 folder,
-                attn_implementation=register_attention(),
+                # Models that read a sequence do not all take our attention: they return the weights the usual way.
+                attn_implementation=register_attention() if facts.grid else "eager",
                 dtype="float32",
                 local_files_only=True,
                 output_loading_info=True,
@@ -168,7 +185,7 @@ def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> 
             "would be random. Expected a checkpoint that was fine-tuned for audio classification."
         )
     model.eval().requires_grad_(False)
-    return Checkpoint(facts, model)
+    return Checkpoint(facts, model, None if facts.grid else _load_extractor(folder, name))
 
 
 def find_checkpoint(reference: str | Path, settings: Settings) -> tuple[Path, str]:
@@ -180,15 +197,20 @@ def find_checkpoint(reference: str | Path, settings: Settings) -> tuple[Path, st
     text = str(reference).strip()
     if text in shipped_names():
         return SHIPPED_FOLDER / text, text
-    folder = Path(text).expanduser()
-    if text and folder.is_dir():
+    folder = Path(text)
+    try:
+        folder = folder.expanduser()
+        is_folder = bool(text) and folder.is_dir()
+    except (OSError, RuntimeError):  # a name that is too long, a folder that is closed to us, an unknown ~user
+        is_folder = False
+    if is_folder:
         if not (folder / "config.json").is_file():
             raise CheckpointError(f"The folder {text!r} is no checkpoint: it has no config.json.")
         return folder, folder.resolve().name
-    if _HUB_ID.fullmatch(text):
+    if _is_hub_id(text):
         return _cached_snapshot(text) or _download(text, settings), text
     raise CheckpointError(
-        f"There is no checkpoint {text!r}. Expected {', '.join(map(repr, shipped_names()))}, a folder, "
+        f"There is no checkpoint {text[:200]!r}. Expected {', '.join([*map(repr, shipped_names()), 'a folder'])} "
         "or a Hub id such as 'MIT/ast-finetuned-audioset-10-10-0.4593'."
     )
 
@@ -202,37 +224,35 @@ def read_facts(folder: Path, name: str | None = None) -> CheckpointFacts:
     name = name or folder.name
     config = _read_json(folder, "config.json", name)
     if config.get("model_type") != "audio-spectrogram-transformer":
-        raise CheckpointError(
-            f"{name!r} is of type {config.get('model_type', 'unknown')!r}. Expected an Audio Spectrogram Transformer "
-            "('audio-spectrogram-transformer')."
-        )
-    from transformers import ASTConfig, ASTFeatureExtractor
+        return _read_sequence_facts(folder, name, config)
+    from transformers import ASTConfig
 
     try:
         ast: Any = ASTConfig.from_dict(config)
-        extractor: Any = ASTFeatureExtractor.from_dict(_read_json(folder, "preprocessor_config.json", name))
         labels = tuple(str(ast.id2label[i]) for i in range(len(ast.id2label)))
-        for name_of, value in (("patch_size", ast.patch_size), ("max_length", ast.max_length)):
-            if not isinstance(value, int):
-                raise CheckpointError(f"The config.json of {name!r} has {name_of} = {value}. Expected a whole number.")
-        grid = PatchGrid(ast.num_mel_bins, ast.max_length, ast.patch_size, ast.frequency_stride, ast.time_stride)
-    except CheckpointError:
-        raise
     except Exception as error:  # whatever a hand-written configuration may provoke
         raise CheckpointError(f"The configuration of {name!r} makes no sense: {_first_sentence(error)}") from error
-    expected = {"sampling_rate": SAMPLE_RATE, "num_mel_bins": ast.num_mel_bins, "max_length": ast.max_length}
+    grid = _read_grid(ast, name)
+    # Not through `ASTFeatureExtractor`, which builds its filter bank, and warns of it, whenever it is made.
+    extractor = _EXTRACTOR_DEFAULTS | _read_json(folder, "preprocessor_config.json", name)
+    expected = {"sampling_rate": SAMPLE_RATE, "num_mel_bins": grid.n_mels, "max_length": grid.n_frames}
     for key, value in expected.items():
-        if getattr(extractor, key) != value:
+        if extractor[key] != value:
             raise CheckpointError(
-                f"The preprocessor_config.json of {name!r} has {key} = {getattr(extractor, key)}, but the model needs {value}."
+                f"The preprocessor_config.json of {name!r} has {key} = {extractor[key]}, but the model needs {value}."
             )
-    mean, std = (extractor.mean, extractor.std) if extractor.do_normalize else (0.0, 0.5)
+    mean, std = (extractor["mean"], extractor["std"]) if extractor["do_normalize"] else (0.0, 0.5)
+    if not (_is_number(mean) and _is_number(std) and std > 0):
+        raise CheckpointError(
+            f"The preprocessor_config.json of {name!r} has mean = {mean} and std = {std}. "
+            "Expected two numbers, the second above 0."
+        )
     activation, reason = _choose_activation(config.get("problem_type"), labels)
     return CheckpointFacts(
         name=name,
         architecture="ASTForAudioClassification",
         labels=labels,
-        input=InputSettings(ast.num_mel_bins, ast.max_length, float(mean), float(std)),
+        input=InputSettings(grid.n_mels, grid.n_frames, float(mean), float(std)),
         grid=grid,
         activation=activation,
         activation_reason=reason,
@@ -242,17 +262,92 @@ def read_facts(folder: Path, name: str | None = None) -> CheckpointFacts:
     )
 
 
+def _read_sequence_facts(folder: Path, name: str, config: dict[str, Any]) -> CheckpointFacts:
+    """Facts of an audio classifier without a patch grid."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
+
+    kind = config.get("model_type", "unknown")
+    if kind not in CLASSIFIERS:
+        raise CheckpointError(
+            f"{name!r} is of type {kind!r}, which is no audio classifier. Expected an Audio Spectrogram Transformer "
+            f"('audio-spectrogram-transformer') or one of {', '.join(sorted(set(CLASSIFIERS) - {kind}))}."
+        )
+    try:
+        settings: Any = AutoConfig.for_model(**config)
+        labels = tuple(str(settings.id2label[i]) for i in range(len(settings.id2label)))
+        n_layers, n_heads = int(settings.num_hidden_layers), int(settings.num_attention_heads)
+    except Exception as error:  # whatever a hand-written configuration may provoke
+        raise CheckpointError(f"The configuration of {name!r} makes no sense: {_first_sentence(error)}") from error
+    activation, reason = _choose_activation(config.get("problem_type"), labels)
+    return CheckpointFacts(
+        name=name,
+        architecture=CLASSIFIERS[kind],
+        labels=labels,
+        input=None,
+        grid=None,
+        activation=activation,
+        activation_reason=reason,
+        n_layers=n_layers,
+        n_heads=n_heads,
+        n_parameters=_count_parameters(folder / "model.safetensors"),
+    )
+
+
+def _load_extractor(folder: Path, name: str) -> Any:
+    from transformers import AutoFeatureExtractor
+
+    _read_json(folder, "preprocessor_config.json", name)
+    try:
+        extractor: Any = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # as above
+        raise CheckpointError(
+            f"The preprocessor_config.json of {name!r} makes no sense: {_first_sentence(error)}"
+        ) from error
+    if extractor.sampling_rate != SAMPLE_RATE:
+        raise CheckpointError(f"{name!r} wants sound at {extractor.sampling_rate} Hz. Expected {SAMPLE_RATE} Hz.")
+    return extractor
+
+
+def _read_grid(ast: Any, name: str) -> PatchGrid:
+    sizes = {
+        key: getattr(ast, key)
+        for key in ("num_mel_bins", "max_length", "patch_size", "frequency_stride", "time_stride")
+    }
+    for key, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise CheckpointError(f"The config.json of {name!r} has {key} = {value!r}. Expected a whole number above 0.")
+    grid = PatchGrid(*sizes.values())
+    if grid.patch_size > min(grid.n_mels, grid.n_frames):
+        raise CheckpointError(
+            f"The patches of {name!r}, {grid.patch_size} × {grid.patch_size}, do not fit in its spectrogram of "
+            f"{grid.n_mels} mel bins × {grid.n_frames} frames."
+        )
+    if max(grid.frequency_stride, grid.time_stride) > grid.patch_size:
+        raise CheckpointError(
+            f"The patches of {name!r} leave gaps between them: their size is {grid.patch_size}, the strides are "
+            f"{grid.frequency_stride} and {grid.time_stride}. Such a grid cannot be shown."
+        )
+    return grid
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 class CheckpointCache:
     """Loaded checkpoints, up to a limit of memory; the least recently used goes first.
 
-    One for a running program; threads share it. A checkpoint that is larger than the limit by itself is loaded all
-    the same and is the only one that is kept. A folder whose weights have changed is loaded again.
+    One for a running program; threads share it. One checkpoint is loaded at a time, and those that are in memory
+    can be had meanwhile. A checkpoint that is larger than the limit by itself is loaded all the same and is the only
+    one that is kept. A folder whose weights have changed is loaded again.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._kept: OrderedDict[tuple[Path, int], Checkpoint] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # over what is kept; held for a moment only
+        self._loading = threading.Lock()  # 🤗 Transformers changes global state while it loads
 
     def load(self, reference: str | Path) -> Checkpoint:
         """The checkpoint, from memory or loaded now.
@@ -260,16 +355,30 @@ class CheckpointCache:
         Raises:
             CheckpointError: As `load_checkpoint`.
         """
-        with self._lock:
-            folder, _ = find_checkpoint(reference, self._settings)
-            weights = folder / "model.safetensors"
-            key = (folder.resolve(), weights.stat().st_mtime_ns if weights.is_file() else 0)
-            if key not in self._kept:
-                self._make_room(weights.stat().st_size if weights.is_file() else 0)
-                self._kept[key] = load_checkpoint(reference, self._settings)
+        folder, _ = find_checkpoint(reference, self._settings)
+        weights = folder / "model.safetensors"
+        n_bytes, changed = (weights.stat().st_size, weights.stat().st_mtime_ns) if weights.is_file() else (0, 0)
+        key = (folder.resolve(), changed)
+        if kept := self._find(key):
+            return kept
+        with self._loading:
+            if kept := self._find(key):  # loaded by another thread while this one waited
+                return kept
+            with self._lock:
+                for outdated in [other for other in self._kept if other[0] == key[0]]:
+                    del self._kept[outdated]
+                self._make_room(n_bytes)
+            loaded = load_checkpoint(reference, self._settings)
+            with self._lock:
+                self._kept[key] = loaded
                 self._make_room(0)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            return loaded
+
+    def _find(self, key: tuple[Path, int]) -> Checkpoint | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
 
     def _make_room(self, n_bytes: int) -> None:
         limit = self._settings.checkpoint_cache_mb * 1e6
@@ -293,11 +402,10 @@ def _choose_activation(problem_type: str | None, labels: Sequence[str]) -> tuple
 
 
 def _describe(facts: CheckpointFacts) -> str:
-    grid = facts.grid
-    return (
-        f"{len(facts.labels)} labels, {facts.input.duration_s:.2f} s, {grid.n_frequency} × {grid.n_time} patches, "
-        f"{facts.n_parameters / 1e6:.1f} M parameters"
-    )
+    parts = [f"{len(facts.labels)} labels"]
+    if facts.input and facts.grid:
+        parts += [f"{facts.input.duration_s:.2f} s", f"{facts.grid.n_frequency} × {facts.grid.n_time} patches"]
+    return ", ".join([*parts, f"{facts.n_parameters / 1e6:.1f} M parameters"])
 
 
 def _read_json(folder: Path, file: str, name: str) -> dict[str, Any]:
@@ -348,6 +456,17 @@ def _count_parameters(weights: Path) -> int:
             size *= length
         total += size
     return total
+
+
+def _is_hub_id(text: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    return _HUB_ID.fullmatch(text) is not None
 
 
 def _cached_snapshot(hub_id: str) -> Path | None:

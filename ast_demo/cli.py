@@ -53,10 +53,10 @@ def inspect(
         return
     for note in waveform.notes:
         typer.echo(f"Note: {note}", err=True)
-    if inspection.spectrogram.truncated_s > 0:
+    if inspection.truncated_s > 0:
         typer.echo(
-            f"Note: the checkpoint hears the first {inspection.checkpoint.input.duration_s:.2f} s only; "
-            f"{inspection.spectrogram.truncated_s:.2f} s are cut off.",
+            f"Note: the checkpoint hears the first {inspection.input_s:.2f} s only; "
+            f"{inspection.truncated_s:.2f} s are cut off.",
             err=True,
         )
     for label, score in inspection.prediction.top(top):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,32 +19,35 @@ _FIGURES = {
     "patch_grid": patch_grid_figure,
     "rollout": rollout_figure,
 }
+_NEED_A_GRID = {"spectrogram", "patch_grid"}
 
 
 def draw(inspection: Inspection, look: Look = Look()) -> dict[str, bytes]:
-    """The four pictures of an inspection as PNG: waveform, spectrogram, patch_grid, rollout."""
-    return {name: to_png(figure(inspection, look), look) for name, figure in _FIGURES.items()}
+    """The pictures of an inspection as PNG: waveform, spectrogram, patch_grid, rollout; those that its model has."""
+    names = [name for name in _FIGURES if inspection.checkpoint.grid or name not in _NEED_A_GRID]
+    return {name: to_png(_FIGURES[name](inspection, look), look) for name in names}
 
 
 def arrays(inspection: Inspection) -> bytes:
     """The arrays of an inspection as a compressed NPZ.
 
-    samples (n,), spectrogram (frames, mel bins) as fed, rollout (frequency, time) through all layers,
-    rollout_by_depth (layers, frequency, time), logits, scores (labels,), embedding (hidden size,), labels.
+    samples (n,), spectrogram (frames, mel bins) as fed (none without a patch grid), rollout (frequency, time) through
+    all layers, rollout_by_depth (layers, frequency, time), logits, scores (labels,), embedding (hidden size,), labels.
     """
     prediction = inspection.prediction
+    contents: dict[str, Any] = {
+        "samples": inspection.waveform.samples,
+        "rollout": inspection.rollout.final,
+        "rollout_by_depth": inspection.rollout.maps,
+        "logits": prediction.logits,
+        "scores": prediction.scores,
+        "embedding": prediction.embedding,
+        "labels": np.array(prediction.labels),
+    }
+    if inspection.spectrogram is not None:
+        contents["spectrogram"] = inspection.spectrogram.values
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        samples=inspection.waveform.samples,
-        spectrogram=inspection.spectrogram.values,
-        rollout=inspection.rollout.final,
-        rollout_by_depth=inspection.rollout.maps,
-        logits=prediction.logits,
-        scores=prediction.scores,
-        embedding=prediction.embedding,
-        labels=np.array(prediction.labels),
-    )
+    np.savez_compressed(buffer, **contents)
     return buffer.getvalue()
 
 

@@ -48,6 +48,8 @@ class Look:
     dark: bool = False
     zoom: bool = False
     scale: float = 2.0  # device pixels for each CSS pixel
+    seconds: float | None = None  # end of the time axis, where pictures of several checkpoints share it
+    relevance_max: float | None = None  # end of the colour scale of relevance, likewise
 
     @property
     def is_narrow(self) -> bool:
@@ -86,7 +88,7 @@ def spectrogram_figure(inspection: Inspection, look: Look = Look()) -> Figure:
     figure, axes, palette = _start(inspection, look, _SPECTROGRAM_HEIGHT, "Mel spectrogram, as fed to the model")
     colours = _draw_spectrogram(axes, inspection, "magma")
     _colour_key(figure, look, palette, colours, "magma", "normalised log-mel")
-    _frequency_axis(axes, inspection.checkpoint.grid)
+    _frequency_axis(axes, inspection.fed[1])
     _hatch(figure, axes, inspection, look, palette, unseen=False)
     return figure
 
@@ -97,7 +99,7 @@ def patch_grid_figure(inspection: Inspection, look: Look = Look(), selected: tup
     Args:
         selected: (frequency, time) of a patch whose box is drawn as large as it is.
     """
-    grid = inspection.checkpoint.grid
+    _, grid = inspection.fed
     title = f"Patch grid, {grid.n_frequency} × {grid.n_time}"
     figure, axes, palette = _start(inspection, look, _SPECTROGRAM_HEIGHT, title)
     _draw_spectrogram(axes, inspection, "magma")
@@ -127,6 +129,8 @@ def rollout_figure(
     depth = depth or len(rollout.maps)
     title = "Rollout from the chosen patch" if patch else "Attention rollout"
     where = f"{title}, {'all ' if depth == len(rollout.maps) else ''}{depth} layer{'s' if depth > 1 else ''}"
+    if inspection.checkpoint.grid is None:
+        return _rollout_over_time_figure(inspection, look, where, depth)
     return _relevance_figure(inspection, look, where, rollout.maps, depth, patch)
 
 
@@ -156,17 +160,18 @@ def patch_at_pixel(inspection: Inspection, look: Look, x: float, y: float) -> tu
     """
     left, bottom, width, height = _axes_box(look, _SPECTROGRAM_HEIGHT)
     total = _total_height(look, _SPECTROGRAM_HEIGHT)
+    _, grid = inspection.fed
     start_s, stop_s = _seconds(inspection, look)
     seconds = start_s + (x / look.scale - left) / width * (stop_s - start_s)
-    mel = (total - y / look.scale - bottom) / height * inspection.checkpoint.grid.n_mels
-    return inspection.checkpoint.grid.patch_at(mel, (seconds - _FIRST_FRAME_S) / HOP_S)
+    mel = (total - y / look.scale - bottom) / height * grid.n_mels
+    return grid.patch_at(mel, (seconds - _FIRST_FRAME_S) / HOP_S)
 
 
 def _relevance_figure(
     inspection: Inspection, look: Look, title: str, maps: np.ndarray, depth: int, patch: PatchInspection | None
 ) -> Figure:
     """One of several maps (n_layers, n_frequency, n_time), on a colour scale that all depths share."""
-    grid = inspection.checkpoint.grid
+    _, grid = inspection.fed
     figure, axes, palette = _start(inspection, look, _SPECTROGRAM_HEIGHT, title)
     _draw_spectrogram(axes, inspection, "gray")
     others = maps.copy()
@@ -174,7 +179,7 @@ def _relevance_figure(
         # Half of each layer is the patch's own residual: on its scale nothing else could be seen.
         others[:, patch.frequency, patch.time] = 0
     # A share of 1 / n_patches is what each patch would get if all got the same.
-    colours = Normalize(0, max(float(others.max()) * grid.n_patches, 1e-12))
+    colours = Normalize(0, look.relevance_max or max(float(others.max()) * grid.n_patches, 1e-12))
     times, mels = _tile_edges(grid)
     axes.pcolormesh(times, mels, maps[depth - 1] * grid.n_patches, cmap=_relevance_colours(), norm=colours)
     scale = "× an equal share" if patch is None or look.is_narrow else "× an equal share, its own aside"
@@ -183,6 +188,20 @@ def _relevance_figure(
         _outline(axes, grid, (patch.frequency, patch.time))
     _frequency_axis(axes, grid)
     _hatch(figure, axes, inspection, look, palette, unseen=True)
+    return figure
+
+
+def _rollout_over_time_figure(inspection: Inspection, look: Look, title: str, depth: int) -> Figure:
+    """Rollout of a checkpoint without a patch grid: a step for each token, over time alone."""
+    figure, axes, palette = _start(inspection, look, _SPECTROGRAM_HEIGHT, title)
+    maps = inspection.rollout.maps[:, 0]
+    n_tokens = maps.shape[1]
+    edges = np.linspace(0, inspection.input_s, n_tokens + 1)
+    axes.stairs(maps[depth - 1] * n_tokens, edges, fill=True, color=palette.accent)
+    axes.set_ylim(0, 1.05 * (look.relevance_max or max(float(maps.max()) * n_tokens, 1e-12)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} ×"))
+    _remark(figure, look, palette, "× an equal share; no patch grid")
+    _hatch(figure, axes, inspection, look, palette, unseen=False)
     return figure
 
 
@@ -217,16 +236,25 @@ def _total_height(look: Look, axes_height: int) -> int:
 
 def _seconds(inspection: Inspection, look: Look) -> tuple[float, float]:
     """The time axis: the checkpoint's input, and a little of what is cut off; or only the clip in it."""
-    window_s = inspection.checkpoint.input.duration_s
-    clip_s = inspection.waveform.duration_s
+    window_s, clip_s = inspection.input_s, inspection.waveform.duration_s
+    if look.seconds is not None:
+        return 0.0, look.seconds
     if look.zoom:
         return 0.0, min(clip_s, window_s)
     return 0.0, min(max(window_s, clip_s), (1 + _CUT_OFF_SHOWN) * window_s)
 
 
+def _ends_s(inspection: Inspection) -> tuple[float, float]:
+    """Where the clip, and where the input ends on the time axis, in seconds."""
+    if inspection.spectrogram is None:
+        return min(inspection.waveform.duration_s, inspection.input_s), inspection.input_s
+    spectrogram, grid = inspection.fed
+    return _FIRST_FRAME_S + spectrogram.clip_frames * HOP_S, _FIRST_FRAME_S + grid.n_frames * HOP_S
+
+
 def _draw_spectrogram(axes: Axes, inspection: Inspection, colours: str) -> Normalize:
-    values = inspection.spectrogram.values
-    clip = values[: inspection.spectrogram.clip_frames]
+    values = inspection.fed[0].values
+    clip = values[: inspection.fed[0].clip_frames]
     norm = Normalize(float(clip.min()), max(float(clip.max()), float(clip.min()) + 1e-3))
     frames, mels = values.shape
     limits = axes.get_xlim()
@@ -268,21 +296,19 @@ def _outline(axes: Axes, grid: PatchGrid, patch: tuple[int, int]) -> None:
 
 def _hatch(figure: Figure, axes: Axes, inspection: Inspection, look: Look, palette: _Palette, *, unseen: bool) -> None:
     """Hatch and name the padding, what is cut off, and the margins that no patch sees."""
-    grid, spectrogram = inspection.checkpoint.grid, inspection.spectrogram
     start_s, stop_s = axes.get_xlim()
     low, high = axes.get_ylim()
-    input_end_s = _FIRST_FRAME_S + grid.n_frames * HOP_S
-    padding_s = _FIRST_FRAME_S + spectrogram.clip_frames * HOP_S
-    seen_s = _FIRST_FRAME_S + grid.seen_frames * HOP_S
-    blind_mels, blind_frames = grid.n_mels - grid.seen_mels, grid.n_frames - grid.seen_frames
+    clip_end_s, input_end_s = _ends_s(inspection)
     boxes: dict[str, list[tuple[float, float, float, float]]] = {}  # by name: left, right, bottom, top
-    if spectrogram.clip_frames < grid.n_frames:
-        name = f"padding {(grid.n_frames - spectrogram.clip_frames) * HOP_S:.2f} s"
-        boxes[name] = [(padding_s, input_end_s, low, high)]
-    if spectrogram.truncated_s > 0:
-        boxes[f"cut off {spectrogram.truncated_s:.2f} s"] = [(input_end_s, stop_s, low, high)]
-    if unseen and (blind_mels or blind_frames):
-        parts = [f"{blind_mels} bins"] * (blind_mels > 0) + [f"{blind_frames} frames"] * (blind_frames > 0)
+    if clip_end_s < input_end_s:
+        boxes[f"padding {input_end_s - clip_end_s:.2f} s"] = [(clip_end_s, input_end_s, low, high)]
+    if inspection.truncated_s > 0:
+        boxes[f"cut off {inspection.truncated_s:.2f} s"] = [(input_end_s, max(stop_s, input_end_s), low, high)]
+    grid = inspection.checkpoint.grid
+    if unseen and grid and (grid.seen_mels, grid.seen_frames) != (grid.n_mels, grid.n_frames):
+        mels, frames = grid.n_mels - grid.seen_mels, grid.n_frames - grid.seen_frames
+        parts = [f"{mels} bins"] * (mels > 0) + [f"{frames} frames"] * (frames > 0)
+        seen_s = _FIRST_FRAME_S + grid.seen_frames * HOP_S
         boxes[f"in no patch: {', '.join(parts)}"] = [
             (_FIRST_FRAME_S, seen_s, grid.seen_mels, grid.n_mels),
             (seen_s, input_end_s, low, high),

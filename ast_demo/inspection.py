@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ast_demo.attention import HeadMeans, Rollout, rollout_of_clip, to_grid
+from ast_demo.attention import HeadMeans, Rollout, rollout_of_clip, rollout_over_time, to_grid
 from ast_demo.audio import Waveform
 from ast_demo.checkpoints import Activation, Checkpoint, CheckpointFacts
+from ast_demo.errors import CheckpointError
+from ast_demo.patches import PatchGrid
+from ast_demo.sequence_models import run_sequence_model
 from ast_demo.spectrogram import Spectrogram, compute_spectrograms
 
 
@@ -43,17 +47,46 @@ class Inspection:
     """One clip through one checkpoint. It holds no weights, so keeping one keeps no model in memory.
 
     Attributes:
+        spectrogram: What the model was fed; None for a checkpoint without a patch grid.
+        rollout: On the patch grid; without one, over time only: a single row of as many columns as there are tokens.
+        input_s: Seconds of sound that the input has room for.
         seconds: Time from the waveform to the rollout.
         precision: Number format that the model computed in.
     """
 
     waveform: Waveform
     checkpoint: CheckpointFacts
-    spectrogram: Spectrogram
+    spectrogram: Spectrogram | None
     prediction: Prediction
     rollout: Rollout
+    input_s: float
     seconds: float
     precision: str
+
+    @property
+    def fed(self) -> tuple[Spectrogram, PatchGrid]:
+        """The spectrogram and its patches.
+
+        Raises:
+            CheckpointError: The checkpoint has no patch grid.
+        """
+        if self.spectrogram is None or self.checkpoint.grid is None:
+            raise CheckpointError(f"{self.checkpoint.name!r} has no patch grid: it reads the sound as a sequence.")
+        return self.spectrogram, self.checkpoint.grid
+
+    @property
+    def padding_share(self) -> float:
+        """Share of the input that is padding, 0 to 1."""
+        if self.spectrogram is not None:
+            return self.spectrogram.padding_share
+        return max(0.0, 1 - self.waveform.duration_s / self.input_s)
+
+    @property
+    def truncated_s(self) -> float:
+        """Seconds at the end of the clip that the checkpoint never gets."""
+        if self.spectrogram is not None:
+            return self.spectrogram.truncated_s
+        return max(0.0, self.waveform.duration_s - self.input_s)
 
 
 @dataclass(frozen=True)
@@ -76,13 +109,18 @@ def inspect(waveform: Waveform, checkpoint: Checkpoint) -> Inspection:
     """Show one clip to one checkpoint, and keep everything that explains the answer."""
     began = time.perf_counter()
     facts = checkpoint.facts
-    (spectrogram,) = compute_spectrograms([waveform], facts.input)
-    layers = HeadMeans()
-    logits, embedding = _run(checkpoint, spectrogram, layers)
-    rollout = rollout_of_clip([layer[0] for layer in layers.layers], facts.grid, spectrogram.clip_frames)
+    spectrogram: Spectrogram | None = None
+    if facts.input and facts.grid:
+        (spectrogram,) = compute_spectrograms([waveform], facts.input)
+        input_s = facts.input.duration_s
+        logits, embedding, layers = _run(checkpoint, spectrogram)
+        rollout = rollout_of_clip(layers, facts.grid, spectrogram.clip_frames)
+    else:
+        logits, embedding, layers, input_s = run_sequence_model(checkpoint, waveform)
+        rollout = rollout_over_time(layers, waveform.duration_s / input_s)
     prediction = Prediction(facts.labels, to_scores(logits, facts.activation), logits, embedding)
     return Inspection(
-        waveform, facts, spectrogram, prediction, rollout, seconds=time.perf_counter() - began, precision="float32"
+        waveform, facts, spectrogram, prediction, rollout, input_s, time.perf_counter() - began, precision="float32"
     )
 
 
@@ -91,13 +129,12 @@ def inspect_patch(inspection: Inspection, checkpoint: Checkpoint, frequency: int
 
     Raises:
         IndexError: There is no such patch in the grid.
+        CheckpointError: The checkpoint has no patch grid.
     """
-    grid = checkpoint.facts.grid
+    spectrogram, grid = inspection.fed
     token = grid.token(frequency, time)
-    collected = HeadMeans()
-    _run(checkpoint, inspection.spectrogram, collected)
-    layers = [layer[0] for layer in collected.layers]
-    rollout = rollout_of_clip(layers, grid, inspection.spectrogram.clip_frames, token)
+    _, _, layers = _run(checkpoint, spectrogram)
+    rollout = rollout_of_clip(layers, grid, spectrogram.clip_frames, token)
     attention = to_grid(torch.stack([layer[token] for layer in layers]).numpy(), grid)
     return PatchInspection(frequency, time, rollout, attention)
 
@@ -105,24 +142,27 @@ def inspect_patch(inspection: Inspection, checkpoint: Checkpoint, frequency: int
 def to_scores(logits: np.ndarray, activation: Activation) -> np.ndarray:
     """Logits (…, n_labels) to scores: softmax over the labels, or a sigmoid for each."""
     if activation == "sigmoid":
-        return 1 / (1 + np.exp(-logits.astype(np.float64)))
+        with np.errstate(over="ignore"):  # 1 / infinity is the right answer
+            return 1 / (1 + np.exp(-logits.astype(np.float64)))
     powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
 @torch.inference_mode()
-def _run(checkpoint: Checkpoint, spectrogram: Spectrogram, collector: HeadMeans) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (n_labels,) and embedding (hidden_size,) of one clip; head means go to the collector."""
+def _run(checkpoint: Checkpoint, spectrogram: Spectrogram) -> tuple[np.ndarray, np.ndarray, list[Tensor]]:
+    """Logits (n_labels,), embedding (hidden_size,), and each layer's head means (tokens, tokens) of one clip."""
+    collector = HeadMeans()
     model: Any = checkpoint.model
     inputs = torch.from_numpy(spectrogram.values[None])
     embedding = model.audio_spectrogram_transformer(inputs, rollout=collector).pooler_output
     logits = model.classifier(embedding)
-    return logits[0].numpy(), embedding[0].numpy()
+    return logits[0].numpy(), embedding[0].numpy(), [layer[0] for layer in collector.layers]
 
 
 def summarise(inspection: Inspection) -> dict[str, object]:
-    """An inspection as a JSON object: facts and scores, without the arrays."""
+    """An inspection as a JSON object: facts and scores, without the arrays. Null is what a model without a grid lacks."""
     facts, spectrogram, rollout = inspection.checkpoint, inspection.spectrogram, inspection.rollout
+    grid = facts.grid
     return {
         "clip": inspection.waveform.name,
         "checkpoint": facts.name,
@@ -133,13 +173,14 @@ def summarise(inspection: Inspection) -> dict[str, object]:
         "original_rate": inspection.waveform.original_rate,
         "channels": inspection.waveform.channels,
         "notes": list(inspection.waveform.notes),
-        "frames": spectrogram.clip_frames,
-        "input_frames": facts.input.n_frames,
-        "mean": facts.input.mean,
-        "std": facts.input.std,
-        "padding_share": spectrogram.padding_share,
-        "truncated_s": spectrogram.truncated_s,
-        "patch_grid": {"frequency": facts.grid.n_frequency, "time": facts.grid.n_time},
+        "frames": spectrogram and spectrogram.clip_frames,
+        "input_frames": facts.input and facts.input.n_frames,
+        "input_s": inspection.input_s,
+        "mean": facts.input and facts.input.mean,
+        "std": facts.input and facts.input.std,
+        "padding_share": inspection.padding_share,
+        "truncated_s": inspection.truncated_s,
+        "patch_grid": grid and {"frequency": grid.n_frequency, "time": grid.n_time},
         "rollout_on_padding": float(rollout.padding_share[-1]),
         "rollout_on_special_tokens": float(rollout.special_share[-1]),
         "precision": inspection.precision,

@@ -123,7 +123,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
             message: "".join(f"<p>{escape(note)}</p>" for note in notes),
             scores: _scores_table(new.inspection),
             welcome: gr.update(visible=False),
-            **{picture: gr.update(value=path, visible=True) for picture, path in _pictures_of(new)},
+            **{picture: gr.update(value=path, visible=path is not None) for picture, path in _pictures_of(new)},
             controls: gr.update(visible=True),
             depth: gr.update(maximum=facts_of.n_layers, value=facts_of.n_layers),
             patch_panel: gr.update(visible=False),
@@ -133,8 +133,10 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
             downloads: _files(new),
         }
 
-    def _pictures_of(new: Shown) -> list[tuple[Component, str]]:
-        return [(picture, str(new.folder / f"{name}.png")) for name, picture in pictures.items()]
+    def _pictures_of(new: Shown) -> list[tuple[Component, str | None]]:
+        """A checkpoint without a patch grid has neither a spectrogram nor patches to show."""
+        paths = {name: new.folder / f"{name}.png" for name in pictures}
+        return [(pictures[name], str(path) if path.is_file() else None) for name, path in paths.items()]
 
     def show(
         path: str | None,
@@ -173,6 +175,9 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
 
     def choose_patch(now: Shown | None, layers: int, event: gr.SelectData) -> dict[Component, object]:
         if now is None:
+            return {shown: gr.skip()}
+        if now.inspection.checkpoint.grid is None:
+            gr.Info("This checkpoint has no patches to choose from.")
             return {shown: gr.skip()}
         x, y = event.index
         where = figures.patch_at_pixel(now.inspection, now.look, x, y)
@@ -275,7 +280,7 @@ def _files(now: Shown) -> list[str]:
 
 
 def _patch_facts(inspection: Inspection, patch: PatchInspection) -> str:
-    grid = inspection.checkpoint.grid
+    _, grid = inspection.fed
     box = grid.box(patch.frequency, patch.time)
     share = float(inspection.rollout.final[patch.frequency, patch.time]) * grid.n_patches
     return _table(
@@ -305,27 +310,41 @@ def _scores_table(inspection: Inspection | None) -> str:
 
 
 def _facts_table(inspection: Inspection) -> str:
-    waveform, spectrogram, facts = inspection.waveform, inspection.spectrogram, inspection.checkpoint
-    grid, rollout = facts.grid, inspection.rollout
+    waveform, facts, rollout = inspection.waveform, inspection.checkpoint, inspection.rollout
     channels = "mono" if waveform.channels == 1 else f"mean of {waveform.channels} channels"
-    cut_off = f"{spectrogram.truncated_s:.2f} s are never heard" if spectrogram.truncated_s else "nothing"
-    return _table(
-        "",
-        {
-            "recording": f"{waveform.duration_s:.2f} s, {waveform.original_rate} Hz, {channels}; resampled to 16000 Hz",
-            "frames": f"{spectrogram.clip_frames} of {grid.n_frames} hold the clip",
-            "padding": f"{spectrogram.padding_share:.0%} of the input, at {facts.input.padding_value:+.3f}; "
-            f"digital silence would be {facts.input.silence_value:+.3f}",
-            "cut off": cut_off,
-            "normalisation": f"(log-mel {_signed(-facts.input.mean)}) / (2 × {facts.input.std:.4f})",
-            "tokens": f"{grid.n_tokens}: {grid.n_frequency} × {grid.n_time} patches and {grid.n_special} special tokens",
-            "in no patch": f"{grid.n_mels - grid.seen_mels} mel bins at the top, {grid.n_frames - grid.seen_frames} frames at the end",
-            "rollout rests on": f"padding {rollout.padding_share[-1]:.0%}, special tokens {rollout.special_share[-1]:.0%}, "
-            f"the clip {1 - rollout.padding_share[-1] - rollout.special_share[-1]:.0%}",
-            "model": f"{facts.n_layers} layers of {facts.n_heads} heads, {facts.n_parameters / 1e6:.1f} M parameters, {len(facts.labels)} labels",
-            "computed": f"in {inspection.seconds:.2f} s, {inspection.precision}",
-        },
-    )
+    rows = {
+        "recording": f"{waveform.duration_s:.2f} s, {waveform.original_rate} Hz, {channels}; resampled to 16000 Hz",
+        "cut off": f"{inspection.truncated_s:.2f} s are never heard" if inspection.truncated_s else "nothing",
+    }
+    if inspection.spectrogram is None:
+        tokens = rollout.maps.shape[-1]
+        rows["tokens"] = (
+            f"{tokens} over {inspection.input_s:.2f} s; no spectrogram, no patch grid: a sequence over time"
+        )
+    else:
+        rows |= _grid_facts(inspection)
+    padding, special = rollout.padding_share[-1], rollout.special_share[-1]
+    rows |= {
+        "rollout rests on": f"padding {padding:.0%}, special tokens {special:.0%}, the clip {1 - padding - special:.0%}",
+        "model": f"{facts.n_layers} layers of {facts.n_heads} heads, {facts.n_parameters / 1e6:.1f} M parameters, "
+        f"{len(facts.labels)} labels",
+        "computed": f"in {inspection.seconds:.2f} s, {inspection.precision}",
+    }
+    return _table("", rows)
+
+
+def _grid_facts(inspection: Inspection) -> dict[str, str]:
+    spectrogram, grid = inspection.fed
+    fed = spectrogram.settings
+    return {
+        "frames": f"{spectrogram.clip_frames} of {grid.n_frames} hold the clip",
+        "padding": f"{spectrogram.padding_share:.0%} of the input, at {fed.padding_value:+.3f}; "
+        f"digital silence would be {fed.silence_value:+.3f}",
+        "normalisation": f"(log-mel {_signed(-fed.mean)}) / (2 × {fed.std:.4f})",
+        "tokens": f"{grid.n_tokens}: {grid.n_frequency} × {grid.n_time} patches and {grid.n_special} special tokens",
+        "in no patch": f"{grid.n_mels - grid.seen_mels} mel bins at the top, "
+        f"{grid.n_frames - grid.seen_frames} frames at the end",
+    }
 
 
 def _signed(value: float) -> str:

@@ -1,0 +1,52 @@
+"""Audio classifiers without a patch grid: Wav2Vec2, HuBERT, WavLM, Whisper's encoder and their like.
+
+They read the sound as a sequence of tokens over time and classify by their mean. Their input comes from their own
+feature extractor of 🤗 Transformers, and their attention from its eager route, so these are for inspection of
+a clip, not for speed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ast_demo.audio import SAMPLE_RATE, Waveform
+from ast_demo.checkpoints import Checkpoint
+from ast_demo.errors import CheckpointError
+
+LONGEST_S = 30.0  # attention between all tokens takes memory with the square of the length; Whisper hears 30 s, too
+
+
+@torch.inference_mode()
+def run_sequence_model(
+    checkpoint: Checkpoint, waveform: Waveform
+) -> tuple[np.ndarray, np.ndarray, list[Tensor], float]:
+    """Run one clip.
+
+    Returns:
+        Logits (n_labels,); embedding (hidden_size,), the mean of the last layer's tokens; each layer's attention
+        averaged over heads (tokens, tokens); seconds of sound that the input has room for.
+
+    Raises:
+        CheckpointError: The model cannot be run on this clip, or shows no attention between tokens over time.
+    """
+    extractor: Any = checkpoint.extractor
+    samples = waveform.samples[: int(LONGEST_S * SAMPLE_RATE)]
+    name = checkpoint.facts.name
+    try:
+        features = extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        inputs = features[extractor.model_input_names[0]]
+        outputs = checkpoint.model(inputs, output_attentions=True, output_hidden_states=True)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{name!r} cannot be run on {waveform.name!r} ({waveform.duration_s:.2f} s): {str(error).splitlines()[0]}"
+        ) from error
+    layers = [layer[0].mean(dim=0) for layer in outputs.attentions or ()]
+    if not layers or any(layer.shape != layers[0].shape or layer.shape[0] != layer.shape[1] for layer in layers):
+        raise CheckpointError(f"{name!r} shows no attention between its tokens, so there is no rollout of it.")
+    # Whisper's extractor fills up to a fixed length; the others take the clip as long as it is.
+    input_s = float(getattr(extractor, "chunk_length", 0) or len(samples) / SAMPLE_RATE)
+    return outputs.logits[0].numpy(), outputs.hidden_states[-1][0].mean(dim=0).numpy(), layers, input_s
