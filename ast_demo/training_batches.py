@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from ast_demo.audio import FRAME_LENGTH, SAMPLE_RATE, Waveform
 from ast_demo.patches import PatchGrid
-from ast_demo.spectrogram import InputSettings, count_frames, log_mel
+from ast_demo.spectrogram import InputSettings, log_mel
 
 FLOOR = math.log(1.192092955078125e-07)  # log-mel of digital silence
 _DECIBEL = math.log(10) / 10  # natural logarithm of power, for one decibel
@@ -44,7 +44,7 @@ class Augmentation:
         warp: Frequency axis scaled by at most this share.
         time_warp: Time axis scaled by at most this share.
         placement: Probability that a clip shorter than the input is moved to a random place of a longer clip.
-        noise: Probability of a noise floor, 0 to 45 dB below the sound.
+        noise: Probability of a noise floor, 5 to 45 dB below the sound.
         crop: Probability that a clip is shortened to a random part of at least a fifth of the input.
         mixup: Probability that two clips are mixed, with their labels (Zhang et al. 2018).
         mixup_alpha: Both parameters of the beta distribution that the shares are drawn from.
@@ -134,7 +134,12 @@ def vary_sound(samples: np.ndarray, how: Augmentation, rng: np.random.Generator)
 
 
 def make_training_clip(
-    waveform: Waveform, target: np.ndarray, settings: InputSettings, how: Augmentation, seed: tuple[int, int], extra: bool
+    waveform: Waveform,
+    target: np.ndarray,
+    settings: InputSettings,
+    how: Augmentation,
+    seed: tuple[int, int],
+    extra: bool,
 ) -> TrainingClip:
     """Log-mel of a clip and of its varied copies, each cut to twice the model's input to bound the memory."""
     longest = 2 * settings.n_frames * 160 + FRAME_LENGTH
@@ -156,7 +161,66 @@ def measure_statistics(clips: Sequence[TrainingClip]) -> tuple[float, float]:
     return mean, math.sqrt(max(squares / count - mean**2, 1e-12))
 
 
-class TrainingBatches(Dataset):
+class DrawingOrder:
+    """Which clip is drawn when: a function of the seed and the number of the batch alone.
+
+    Args:
+        targets: (n_clips, n_labels), above 0 where a label holds.
+        extra: (n_clips,), whether a clip is an extra one.
+        stages: Parts of the run.
+        balanced: Draw labels by their weight; otherwise each clip comes once in an epoch.
+        label_power: Where balanced, a label's weight is the number of its clips, extra ones aside, to this power:
+            0 draws each label equally often, 1 each clip.
+        extra_share: Where balanced, the share of a label's draws that are extra clips, if it has both.
+        seed: Of all draws.
+    """
+
+    def __init__(
+        self,
+        targets: np.ndarray,
+        extra: np.ndarray,
+        stages: Sequence[Stage],
+        *,
+        balanced: bool,
+        label_power: float,
+        extra_share: float,
+        seed: int,
+    ) -> None:
+        self._n_clips, self._stages, self._seed = len(targets), list(stages), seed
+        self._balanced, self._extra_share = balanced, extra_share
+        self._ends = np.cumsum([stage.steps for stage in stages])
+        self._starts = np.cumsum([0] + [stage.steps * stage.batch_size for stage in stages])
+        pools = [(np.flatnonzero(on & ~extra), np.flatnonzero(on & extra)) for on in (targets > 0).T]
+        self._pools = [(own, others) for own, others in pools if len(own) or len(others)]
+        weights = np.array([max(len(own), 1) ** label_power for own, _ in self._pools])
+        self._until = np.cumsum(weights) / weights.sum()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def begin(self, index: int) -> tuple[Stage, list[int], np.random.Generator]:
+        """Stage and clips of batch number `index`, and the generator for whatever else is drawn for it."""
+        which = int(np.searchsorted(self._ends, index, side="right"))
+        stage = self._stages[which]
+        into_stage = index - (int(self._ends[which - 1]) if which else 0)
+        first = int(self._starts[which]) + into_stage * stage.batch_size
+        rng = np.random.default_rng((self._seed, 2, index))
+        return stage, [self._draw(first + i, rng) for i in range(stage.batch_size)], rng
+
+    def draw_partner(self, rng: np.random.Generator) -> int:
+        """Any clip, to mix with."""
+        own, extra = self._pools[min(int(np.searchsorted(self._until, rng.random())), len(self._pools) - 1)]
+        pool = extra if len(extra) and (not len(own) or rng.random() < self._extra_share) else own
+        return int(pool[rng.integers(len(pool))])
+
+    def _draw(self, position: int, rng: np.random.Generator) -> int:
+        if self._balanced:
+            return self.draw_partner(rng)
+        epoch, place = divmod(position, self._n_clips)
+        return int(np.random.default_rng((self._seed, 3, epoch)).permutation(self._n_clips)[place])
+
+
+class SpectrogramBatches(Dataset):
     """The batches of a run, in order: item i is a dict of `input_values`, `labels` and, perhaps, `columns`.
 
     `input_values` is (batch, n_frames, n_mels), normalised; `labels` (batch, n_labels) float, mixed where clips
@@ -166,53 +230,27 @@ class TrainingBatches(Dataset):
     def __init__(
         self,
         clips: Sequence[TrainingClip],
+        order: DrawingOrder,
         settings: InputSettings,
-        grid: PatchGrid | None,
-        stages: Sequence[Stage],
+        grid: PatchGrid,
         how: Augmentation,
-        *,
-        balanced: bool,
-        extra_share: float,
         seed: int,
     ) -> None:
-        self._clips, self._settings, self._grid = list(clips), settings, grid
-        self._stages, self._how, self._seed = list(stages), how, seed
-        self._balanced, self._extra_share = balanced, extra_share
-        self._ends = np.cumsum([stage.steps for stage in stages])
-        self._starts = np.cumsum([0] + [stage.steps * stage.batch_size for stage in stages])
-        self._pools = _pool_by_label(self._clips)
+        self._clips, self._order, self._settings, self._grid, self._how = list(clips), order, settings, grid, how
         self._noises = make_noises(settings, np.random.default_rng((seed, 1))) if how.noise else None
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return len(self._order)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        which = int(np.searchsorted(self._ends, index, side="right"))
-        stage = self._stages[which]
-        into_stage = index - (int(self._ends[which - 1]) if which else 0)
-        first = int(self._starts[which]) + into_stage * stage.batch_size
-        rng = np.random.default_rng((self._seed, 2, index))
-        drawn = [self._draw(first + i, rng) for i in range(stage.batch_size)]
-        events, labels = zip(*(self._mix(clip, rng) for clip in drawn), strict=True)
+        stage, drawn, rng = self._order.begin(index)
+        events, labels = zip(*(self._mix(self._clips[i], rng) for i in drawn), strict=True)
         placed = [_place(event, self._settings.n_frames, self._how, rng) for event in events]
-        values = self._finish(placed, rng)
-        batch = {"input_values": values, "labels": torch.from_numpy(np.stack(labels))}
-        if stage.time_columns and self._grid and stage.time_columns < self._grid.n_time:
+        batch = {"input_values": self._finish(placed, rng), "labels": torch.from_numpy(np.stack(labels))}
+        if stage.time_columns and stage.time_columns < self._grid.n_time:
             columns = [choose_columns(p, self._grid, stage.time_columns, rng) for p in placed]
             batch["columns"] = torch.from_numpy(np.stack(columns))
         return batch
-
-    def _draw(self, position: int, rng: np.random.Generator) -> TrainingClip:
-        if not self._balanced:  # every clip once in each epoch
-            epoch, place = divmod(position, len(self._clips))
-            order = np.random.default_rng((self._seed, 3, epoch)).permutation(len(self._clips))
-            return self._clips[order[place]]
-        return self._draw_from(self._pools[rng.integers(len(self._pools))], rng)
-
-    def _draw_from(self, pool: _Pool, rng: np.random.Generator) -> TrainingClip:
-        from_extra = pool.extra and (not pool.own or rng.random() < self._extra_share)
-        clips = pool.extra if from_extra else pool.own
-        return self._clips[clips[rng.integers(len(clips))]]
 
     def _mix(self, clip: TrainingClip, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """An event's log-mel and its target, perhaps mixed with another clip of about the same length."""
@@ -220,12 +258,11 @@ class TrainingBatches(Dataset):
         if rng.random() >= self._how.mixup:
             return event, target.astype(np.float32)
         for _ in range(8):  # a word mixed with five seconds of rain is rain: look for a partner that can be heard
-            partner = self._draw_from(self._pools[rng.integers(len(self._pools))], rng)
+            partner = self._clips[self._order.draw_partner(rng)]
             if 0.4 < len(partner.versions[0]) / len(event) < 2.5:
                 break
         other = self._event(partner, rng)
-        share = float(rng.beta(self._how.mixup_alpha, self._how.mixup_alpha))
-        share = max(share, 1 - share)
+        share = _draw_share(self._how, rng)
         n_frames = max(len(event), len(other))
         event, other = (np.pad(x, ((0, n_frames - len(x)), (0, 0)), constant_values=FLOOR) for x in (event, other))
         mixed = np.logaddexp(event + 2 * math.log(share), other + 2 * math.log(max(1 - share, 1e-4)))
@@ -236,43 +273,87 @@ class TrainingBatches(Dataset):
         return _vary(values, self._how, rng)
 
     def _finish(self, placed: list[_Placed], rng: np.random.Generator) -> Tensor:
-        """Noise, masks, normalisation, padding: for the whole batch at once."""
+        """Noise, masks, padding, normalisation: for the whole batch at once."""
         how, settings = self._how, self._settings
         values = torch.from_numpy(np.stack([p.values for p in placed]))
         if self._noises is not None:
             noisy = np.flatnonzero(rng.random(len(placed)) < how.noise)
-            noises = torch.stack([self._noise(placed[i], rng) for i in noisy]) if len(noisy) else None
-            if noises is not None:
+            if len(noisy):
+                noises = torch.stack([self._noise(self._noises, placed[i].level, rng) for i in noisy])
                 values[noisy] = torch.logaddexp(values[noisy], noises)
-        clip_frames = torch.tensor([p.clip_frames for p in placed])
-        padding = torch.arange(settings.n_frames)[None, :] >= clip_frames[:, None]
         for i, p in enumerate(placed):
-            for low, high in _mask_bands(settings.n_mels, how.mask_bins, rng):
-                values[i, :, low:high] = settings.mean
-            for low, high in _mask_bands(p.stop - p.start, min(how.mask_frames, (p.stop - p.start) // 5), rng):
-                values[i, p.start + low : p.start + high] = settings.mean
-        values[padding] = 0.0  # as the extractor pads: before it normalises
+            low, high = _mask_band(settings.n_mels, how.mask_bins, rng)
+            values[i, :, low:high] = settings.mean
+            low, high = _mask_band(p.stop - p.start, min(how.mask_frames, (p.stop - p.start) // 5), rng)
+            values[i, p.start + low : p.start + high] = settings.mean
+        clip_frames = torch.tensor([p.clip_frames for p in placed])
+        values[torch.arange(settings.n_frames) >= clip_frames[:, None]] = 0.0  # padded before it is normalised
         return values.sub_(settings.mean).div_(2 * settings.std)
 
-    def _noise(self, placed: _Placed, rng: np.random.Generator) -> Tensor:
-        noise = self._noises[rng.integers(len(self._noises))]
+    @staticmethod
+    def _noise(noises: Tensor, level: float, rng: np.random.Generator) -> Tensor:
+        noise = noises[rng.integers(len(noises))]
         noise = torch.roll(noise, int(rng.integers(len(noise))), dims=0)
-        level = placed.level - _DECIBEL * rng.uniform(0, 45)
-        return (noise + level).clamp_(min=FLOOR - 10)  # below the floor it adds nothing
+        return noise + (level - _DECIBEL * rng.uniform(5, 45))
 
 
-@dataclass(frozen=True)
-class _Pool:
-    own: list[int]
-    extra: list[int]
+class WaveformBatches(Dataset):
+    """As `SpectrogramBatches`, for models that have a feature extractor of their own: sounds go through it.
+
+    Args:
+        sounds: Mono samples at 16 kHz of each clip.
+        targets: (n_clips, n_labels).
+        order: Which clip comes when.
+        extract: From a list of sounds to the model's inputs.
+        how: Copies are varied at each draw; what is done to spectrograms does not apply here.
+        max_samples: Longest sound; a longer one is cut at a random place.
+    """
+
+    def __init__(
+        self,
+        sounds: Sequence[np.ndarray],
+        targets: np.ndarray,
+        order: DrawingOrder,
+        extract: Callable[[list[np.ndarray]], dict[str, Tensor]],
+        how: Augmentation,
+        max_samples: int,
+    ) -> None:
+        self._sounds, self._targets, self._order = list(sounds), targets, order
+        self._extract, self._how, self._max_samples = extract, how, max_samples
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        _, drawn, rng = self._order.begin(index)
+        sounds, targets = [], []
+        for i in drawn:
+            sound, target = self._vary(self._sounds[i], rng), self._targets[i]
+            if rng.random() < self._how.mixup:
+                partner = self._order.draw_partner(rng)
+                share = _draw_share(self._how, rng)
+                other = np.resize(self._vary(self._sounds[partner], rng), len(sound))
+                sound = share * sound + (1 - share) * other
+                target = share * target + (1 - share) * self._targets[partner]
+            sounds.append(sound.astype(np.float32))
+            targets.append(target.astype(np.float32))
+        return {**self._extract(sounds), "labels": torch.from_numpy(np.stack(targets))}
+
+    def _vary(self, sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if self._how.copies and rng.integers(self._how.copies + 1):
+            sound = vary_sound(sound, self._how, rng)
+        if len(sound) > self._max_samples:
+            first = int(rng.integers(len(sound) - self._max_samples + 1))
+            sound = sound[first : first + self._max_samples]
+        if self._how.gain_db:
+            sound = sound * 10 ** (rng.uniform(-self._how.gain_db, self._how.gain_db / 5) / 20)
+        return np.clip(sound, -1, 1)
 
 
-def _pool_by_label(clips: Sequence[TrainingClip]) -> list[_Pool]:
-    pools = [_Pool([], []) for _ in range(len(clips[0].target))]
-    for i, clip in enumerate(clips):
-        for label in np.flatnonzero(clip.target):
-            (pools[label].extra if clip.extra else pools[label].own).append(i)
-    return [pool for pool in pools if pool.own or pool.extra]
+def _draw_share(how: Augmentation, rng: np.random.Generator) -> float:
+    """The larger share of a mixture."""
+    share = float(rng.beta(how.mixup_alpha, how.mixup_alpha))
+    return max(share, 1 - share)
 
 
 @dataclass(frozen=True)
@@ -352,12 +433,10 @@ def choose_columns(placed: _Placed, grid: PatchGrid, n_columns: int, rng: np.ran
     return np.sort(np.concatenate((shown, rng.choice(others, n_columns - len(shown), replace=False))))
 
 
-def _mask_bands(length: int, widest: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    if widest < 1:
-        return []
-    width = int(rng.integers(widest + 1))
+def _mask_band(length: int, widest: int, rng: np.random.Generator) -> tuple[int, int]:
+    width = int(rng.integers(max(0, widest) + 1))
     low = int(rng.integers(length - width + 1))
-    return [(low, low + width)]
+    return low, low + width
 
 
 def make_noises(settings: InputSettings, rng: np.random.Generator) -> Tensor:
@@ -380,11 +459,3 @@ def make_noises(settings: InputSettings, rng: np.random.Generator) -> Tensor:
         noises.append(noise * 0.1 / noise.std())
     values = log_mel(torch.from_numpy(np.stack(noises).astype(np.float32)), settings.n_mels)
     return values - values.exp().mean(dim=(1, 2), keepdim=True).log()
-
-
-def count_training_frames(waveform: Waveform) -> int:
-    """Frames of a clip: what decides how long it is beside the model's input."""
-    return count_frames(len(waveform.samples))
-
-
-Progress = Callable[[str], None]

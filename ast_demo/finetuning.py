@@ -1,0 +1,939 @@
+"""Labelled clips and a base checkpoint to a new checkpoint folder.
+
+The 🤗 `Trainer` runs the loop: evaluation, checkpoints, resuming, several processes. What is ours is what it is fed
+(`training_batches`), how a small AST is started (`small_ast`), and what the folder holds in the end.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import ASTConfig, ASTForAudioClassification, PretrainedConfig
+
+from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.checkpoints import find_checkpoint, load_checkpoint
+from ast_demo.errors import AudioError, CheckpointError, DataError
+from ast_demo.labelled_clips import LabelledClip, LabelledClips
+from ast_demo.model_card import CardText, write_card
+from ast_demo.muon import MuonWithAdamW
+from ast_demo.settings import Settings
+from ast_demo.small_ast import ColumnAst, grid_of, interpolate_positions, start_from_scratch
+from ast_demo.spectrogram import InputSettings, compute_spectrograms
+from ast_demo.training_batches import (
+    Augmentation,
+    DrawingOrder,
+    SpectrogramBatches,
+    Stage,
+    TrainingClip,
+    WaveformBatches,
+    make_training_clip,
+    measure_statistics,
+)
+
+Progress = Callable[[str], None]
+Batch = dict[str, Tensor]
+
+GENTLE = Augmentation(
+    copies=3,
+    pitch=2,
+    stretch=0.15,
+    sound_noise=0.3,
+    transition=0.2,
+    clipping=0.1,
+    gain_db=12,
+    mixup=0.3,
+    mask_bins=16,
+    mask_frames=24,
+)
+TRAINING, VALIDATION, TEST = "training", "validation", "test"
+_VALIDATION_SPLITS = ("validation", "valid", "val", "dev")
+_TEST_SPLITS = ("test", "eval")
+_STATE_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "model.safetensors")
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """How to train. The defaults suit a pre-trained base and a few hundred clips.
+
+    Attributes:
+        epochs, batch_size: Passes over the training clips, and clips in a batch.
+        stages: Takes the place of `epochs` and `batch_size`: parts of the run with lengths and batches of their own.
+        learning_rate: Of AdamW.
+        muon_learning_rate: Where above 0, Muon trains the matrices inside the layers, at this rate.
+        warmup, decay: Shares of the steps in which the learning rate rises from 0, and falls to 0 at the end.
+        weight_decay, label_smoothing: As usual.
+        validation: Column of the data -> values: clips with such a value are held out for validation.
+        group_column: Where `validation` is empty: clips with one value of this column stay on one side.
+        validation_share: Where `validation` is empty: the share of the clips that is held out.
+        balanced: Draw labels by their weight, instead of each clip once in an epoch.
+        label_power: Where balanced: how much the number of a label's clips weighs; 0: each label comes equally often.
+        extra_share: Where balanced: share of the draws of a label that are extra clips, if it has any.
+        evaluations: How often to evaluate and save during the run; 0: after each epoch.
+        metric: What the best checkpoint is chosen by; "" keeps the last.
+        patience: Evaluations without a better value of the metric after which the run stops; 0: never.
+        n_frames, frequency_stride, time_stride: Of the new checkpoint, if it is an AST; 0: those of the base.
+        max_seconds: Longest clip that a model without spectrograms is fed.
+        bfloat16: Train in bfloat16 autocast.
+        float16_weights: Store the weights in half precision.
+        augmentation: How clips are varied.
+        seed: Of everything that is drawn.
+    """
+
+    epochs: int = 10
+    batch_size: int = 8
+    stages: tuple[Stage, ...] = ()
+    learning_rate: float = 5e-5
+    muon_learning_rate: float = 0.0
+    warmup: float = 0.1
+    decay: float = 0.9
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.0
+    validation: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    group_column: str = ""
+    validation_share: float = 0.2
+    balanced: bool = False
+    label_power: float = 0.0
+    extra_share: float = 0.5
+    evaluations: int = 0
+    metric: str = "f1"
+    patience: int = 0
+    n_frames: int = 0
+    frequency_stride: int = 0
+    time_stride: int = 0
+    max_seconds: float = 10.0
+    bfloat16: bool = False
+    float16_weights: bool = False
+    augmentation: Augmentation = GENTLE
+    seed: int = 0
+
+
+# Gong et al. (2021) for ESC-50: 5 s of sound, batches of 48, SpecAugment of 24 bins and 96 frames, no noise.
+ESC50 = FinetuneOptions(
+    epochs=25,
+    batch_size=48,
+    learning_rate=1e-5,
+    warmup=0.0,
+    n_frames=512,
+    augmentation=Augmentation(crop=0.3, mask_bins=24, mask_frames=96),
+)
+PRESETS: dict[str, FinetuneOptions] = {"default": FinetuneOptions(), "esc50": ESC50}
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What a run gave: where the checkpoint is, its metrics on the held-out clips, and what could not be read."""
+
+    folder: Path
+    metrics: dict[str, float]
+    steps: int
+    unreadable: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which clips are learnt from, which are held out to choose by, and which are left alone."""
+
+    training: tuple[LabelledClip, ...]
+    validation: tuple[LabelledClip, ...]
+    test: tuple[LabelledClip, ...] = ()
+    how: str = ""
+
+
+def finetune(
+    clips: LabelledClips,
+    base: str | Path | PretrainedConfig,
+    output: str | Path,
+    options: FinetuneOptions | None = None,
+    *,
+    extra: Sequence[LabelledClips] = (),
+    card: CardText | None = None,
+    progress: Progress = print,
+) -> FinetuneResult:
+    """Train a checkpoint on labelled clips.
+
+    Args:
+        clips: What to learn from, and to hold out from.
+        base: A checkpoint (shipped name, folder, Hub id) to start from, or a configuration to start from scratch.
+        output: Folder of the new checkpoint. Until the end it holds a folder `training` alone; a run that was killed
+            goes on from there.
+        options: How to train.
+        extra: Clips that are learnt from, but never held out, such as synthetic ones.
+        card: What the model card says beside what was measured.
+        progress: Called with a line for people now and then.
+
+    Raises:
+        DataError: The clips cannot be learnt from, or the folder cannot be written.
+        CheckpointError: The base cannot be loaded.
+    """
+    options = options or FinetuneOptions()
+    output = Path(output)
+    if (output / "config.json").exists():
+        raise DataError(f"{str(output)!r} holds a checkpoint already. Choose another folder, or remove it.")
+    _check_options(options)
+    labels = _check_labels(clips, extra)
+    split = split_clips(clips, options)
+    learner = _prepare_learner(base, labels, clips.multi_label, options)
+    try:
+        return _run(learner, split, labels, output, options, extra, card or CardText(), progress)
+    except OSError as error:
+        raise DataError(f"The checkpoint cannot be written to {str(output)!r}: {error.strerror or error}.") from error
+
+
+def split_clips(clips: LabelledClips, options: FinetuneOptions) -> Split:
+    """Decide which clips are held out: by values of columns, by the data's own split, by groups, or by chance.
+
+    Raises:
+        DataError: A column or value is not in the data; nothing is left to learn from, or to hold out; a label is on
+            one side only.
+    """
+    if options.validation:
+        split = _split_by_values(clips, options.validation)
+    elif any("split" in clip.columns for clip in clips.clips) and not options.group_column:
+        split = _split_as_given(clips)
+        if not split.validation:
+            again = LabelledClips(clips.source, split.training)
+            drawn = _split_by_chance(again, options)
+            split = replace(drawn, test=split.test)
+    else:
+        split = _split_by_chance(clips, options)
+    learnt = {label for clip in split.training for label in clip.labels}
+    missing = [label for label in clips.labels if label not in learnt]
+    if not split.training:
+        raise DataError("No clips are left to learn from: every clip is held out.")
+    if missing:
+        raise DataError(f"The label {missing[0]!r} has no clip to learn from: all of its clips are held out.")
+    if not split.validation:
+        raise DataError("No clips are held out, so that nothing could be said about the result.")
+    return split
+
+
+def _split_by_values(clips: LabelledClips, validation: Mapping[str, Sequence[str]]) -> Split:
+    for column, values in validation.items():
+        found = {clip.columns[column] for clip in clips.clips if column in clip.columns}
+        if not found:
+            columns = sorted({name for clip in clips.clips for name in clip.columns})
+            raise DataError(
+                f"The data have no column {column!r} to hold out by; the columns are {', '.join(columns) or 'none'}."
+            )
+        for value in values:
+            if value not in found:
+                shown = ", ".join(sorted(found)[:10])
+                raise DataError(f"No clip has {column} = {value!r} to hold out; the values are {shown}.")
+    held_out = [any(clip.columns.get(k) in values for k, values in validation.items()) for clip in clips.clips]
+    training = tuple(clip for clip, held in zip(clips.clips, held_out, strict=True) if not held)
+    how = " or ".join(f"{column} {', '.join(values)}" for column, values in validation.items())
+    return Split(training, tuple(clip for clip, held in zip(clips.clips, held_out, strict=True) if held), how=how)
+
+
+def _split_as_given(clips: LabelledClips) -> Split:
+    parts: dict[str, list[LabelledClip]] = {TRAINING: [], VALIDATION: [], TEST: []}
+    for clip in clips.clips:
+        name = clip.columns.get("split", "train").lower()
+        part = VALIDATION if name in _VALIDATION_SPLITS else TEST if name in _TEST_SPLITS else TRAINING
+        parts[part].append(clip)
+    if not parts[TRAINING]:
+        found = ", ".join(sorted({clip.columns.get("split", "train") for clip in clips.clips}))
+        raise DataError(f"The data have no training split; the splits are {found}.")
+    return Split(*(tuple(parts[part]) for part in (TRAINING, VALIDATION, TEST)), how="the data's own split")
+
+
+def _split_by_chance(clips: LabelledClips, options: FinetuneOptions) -> Split:
+    """Hold out a share of each label's clips; with a group column, whole groups, so that no group is on both sides."""
+    rng = np.random.default_rng((options.seed, 0))
+    column = options.group_column
+    if column:
+        if not all(column in clip.columns for clip in clips.clips):
+            raise DataError(f"Not every clip has a value in the column {column!r} to split by.")
+        groups = sorted({clip.columns[column] for clip in clips.clips})
+        if len(groups) < 2:
+            raise DataError(f"All clips have the same value of {column!r}: there is no group to hold out.")
+        n_held = min(len(groups) - 1, max(1, round(options.validation_share * len(groups))))
+        held_groups = set(rng.permutation(groups)[:n_held])
+        held = {clip.name for clip in clips.clips if clip.columns[column] in held_groups}
+        how = f"whole groups of {column}: {', '.join(sorted(held_groups))}"
+    else:
+        held = set()
+        by_label: dict[tuple[str, ...], list[str]] = {}
+        for clip in clips.clips:
+            by_label.setdefault(clip.labels, []).append(clip.name)
+        for labels, names in sorted(by_label.items()):
+            if len(names) < 2 and not clips.multi_label:
+                raise DataError(
+                    f"The label {labels[0]!r} has one clip. Expected at least two: one to learn from, one to hold out."
+                )
+            n_held = max(1, round(options.validation_share * len(names))) if len(names) > 1 else 0
+            held |= set(rng.permutation(names)[:n_held])
+        how = "a random share of each label's clips"
+    training = tuple(clip for clip in clips.clips if clip.name not in held)
+    return Split(training, tuple(clip for clip in clips.clips if clip.name in held), how=how)
+
+
+def _check_options(options: FinetuneOptions) -> None:
+    positive = {"epochs": options.epochs, "batch size": options.batch_size, "learning rate": options.learning_rate}
+    for name, value in positive.items():
+        if not 0 < value < math.inf:
+            raise DataError(f"Expected a {name} above 0; got {value:g}.")
+    if not 0 < options.validation_share < 1:
+        raise DataError(f"Expected a held-out share between 0 and 1; got {options.validation_share:g}.")
+
+
+def _check_labels(clips: LabelledClips, extra: Sequence[LabelledClips]) -> tuple[str, ...]:
+    labels = clips.labels
+    if len(labels) < 2:
+        found = f"only {labels[0]!r}" if labels else "none"
+        raise DataError(f"Expected clips with at least two labels; got {found}.")
+    for source in extra:
+        unknown = [label for label in source.labels if label not in labels]
+        if unknown:
+            raise DataError(
+                f"The extra clips of {source.source!r} have the label {unknown[0]!r}, which the data do not have."
+            )
+    return labels
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """A model to train, and how it is fed: spectrograms of ours, or the inputs of its own feature extractor."""
+
+    model: nn.Module
+    labels: tuple[str, ...]  # in the order of the head
+    settings: InputSettings | None
+    extractor: Any
+    base: str
+
+
+def _prepare_learner(
+    base: str | Path | PretrainedConfig, labels: tuple[str, ...], multi_label: bool, options: FinetuneOptions
+) -> _Learner:
+    problem = "multi_label_classification" if multi_label else "single_label_classification"
+    if isinstance(base, PretrainedConfig):
+        head = {**_names(labels), "problem_type": problem}
+        config = type(base).from_dict({**base.to_dict(), **head, **_grid_changes(base, options)})
+        torch.manual_seed(options.seed)
+        if isinstance(config, ASTConfig):
+            model: nn.Module = ColumnAst(config)
+            start_from_scratch(model, options.seed)
+            return _Learner(model, labels, InputSettings(config.num_mel_bins, config.max_length), None, "")
+        from transformers import FEATURE_EXTRACTOR_MAPPING, AutoModelForAudioClassification
+
+        extractor = FEATURE_EXTRACTOR_MAPPING[type(config)](sampling_rate=SAMPLE_RATE)
+        return _Learner(AutoModelForAudioClassification.from_config(config), labels, None, extractor, "")
+
+    folder, name = find_checkpoint(base, Settings())
+    try:
+        model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"The config.json of {name!r} cannot be read: {error}.") from None
+    if model_type == "audio-spectrogram-transformer":
+        return _prepare_ast(base, name, labels, problem, options)
+    return _prepare_other(folder, name, labels, problem)
+
+
+def _prepare_ast(
+    base: str | Path, name: str, labels: tuple[str, ...], problem: str, options: FinetuneOptions
+) -> _Learner:
+    """An AST base with a head for these labels: its own, if it has the same ones; and with another grid, if asked."""
+    loaded = load_checkpoint(base)
+    old = loaded.model.config
+    keeps_head = set(loaded.facts.labels) == set(labels)
+    labels = loaded.facts.labels if keeps_head else labels
+    config = ASTConfig.from_dict(
+        {**old.to_dict(), **_names(labels), "problem_type": problem, **_grid_changes(old, options)}
+    )
+    torch.manual_seed(options.seed)
+    model = ColumnAst(config)
+    state = dict(loaded.model.state_dict())
+    positions = "audio_spectrogram_transformer.embeddings.position_embeddings"
+    state[positions] = interpolate_positions(state[positions], grid_of(old), grid_of(config))
+    if not keeps_head:
+        state = {key: value for key, value in state.items() if not key.startswith("classifier.dense.")}
+    model.load_state_dict(state, strict=False)
+    return _Learner(model, labels, InputSettings(config.num_mel_bins, config.max_length), None, name)
+
+
+def _prepare_other(folder: Path, name: str, labels: tuple[str, ...], problem: str) -> _Learner:
+    """Any other audio classifier, with a new head and its own feature extractor."""
+    from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+
+    try:
+        extractor = AutoFeatureExtractor.from_pretrained(folder)
+        model = AutoModelForAudioClassification.from_pretrained(
+            folder,
+            **_names(labels),
+            problem_type=problem,
+            ignore_mismatched_sizes=True,
+            dtype="float32",
+            use_safetensors=True,
+        )
+    except Exception as error:  # the library raises many kinds, all of which say that it is no audio classifier
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise CheckpointError(f"{name!r} cannot be fine-tuned for audio classification: {reason}.") from error
+    return _Learner(model, labels, None, extractor, name)
+
+
+def _names(labels: Sequence[str]) -> dict[str, Any]:
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+
+
+def _grid_changes(config: PretrainedConfig, options: FinetuneOptions) -> dict[str, int]:
+    asked = {
+        "max_length": options.n_frames,
+        "frequency_stride": options.frequency_stride,
+        "time_stride": options.time_stride,
+    }
+    changes = {key: value for key, value in asked.items() if value}
+    if changes and not isinstance(config, ASTConfig):
+        raise DataError(f"Frames and strides can be changed for an AST only, but the base is a {config.model_type!r}.")
+    for key, value in changes.items():
+        least = config.patch_size if key == "max_length" else 1
+        if value < least:
+            raise DataError(f"Expected {key} of at least {least}; got {value}.")
+    return changes
+
+
+@dataclass(frozen=True)
+class _Fed:
+    """What the loop is fed, and what was found on the way."""
+
+    batches: Any
+    validation: list[Batch]
+    truth: np.ndarray  # (n_validation, n_labels)
+    validation_clips: tuple[LabelledClip, ...]
+    settings: InputSettings | None
+    unreadable: tuple[str, ...]
+    n_training: int
+    n_extra: int
+
+
+def _feed(
+    learner: _Learner, split: Split, options: FinetuneOptions, extra: Sequence[LabelledClips], progress: Progress
+) -> _Fed:
+    """Decode all clips and prepare the batches.
+
+    Raises:
+        DataError: A label has no readable clip, or no held-out clip can be read.
+    """
+    unreadable: list[str] = []
+    extra_clips = [clip for source in extra for clip in source.clips]
+    progress(
+        f"Reading {len(split.training)} + {len(extra_clips)} clips to learn from, {len(split.validation)} held out ..."
+    )
+    started = time.monotonic()
+    everything = [(clip, False) for clip in split.training] + [(clip, True) for clip in extra_clips]
+    held = [(clip, wave) for clip in split.validation if (wave := _read(clip, unreadable))]
+    if not held:
+        raise DataError("None of the held-out clips can be read. " + " ".join(unreadable[:3]))
+    prepared: list[tuple[LabelledClip, TrainingClip | np.ndarray, bool]] = []
+    for i, (clip, is_extra) in enumerate(everything):
+        waveform = _read(clip, unreadable)
+        if waveform is None:
+            continue
+        if learner.settings:
+            how = replace(options.augmentation, copies=0) if is_extra else options.augmentation
+            target = _target(clip, learner.labels)
+            known = make_training_clip(waveform, target, learner.settings, how, (options.seed, 4, i), is_extra)
+            prepared.append((clip, known, is_extra))
+        else:
+            prepared.append((clip, waveform.samples, is_extra))
+    targets = np.array([_target(clip, learner.labels) for clip, _, _ in prepared]).reshape(-1, len(learner.labels))
+    for label, count in zip(learner.labels, targets.sum(axis=0), strict=True):
+        if not count:
+            raise DataError(f"The label {label!r} has no readable clip to learn from. " + " ".join(unreadable[:3]))
+    is_extra_clip = np.array([e for _, _, e in prepared])
+    n_training = int((~is_extra_clip).sum())
+    order = DrawingOrder(
+        targets,
+        is_extra_clip,
+        options.stages or (Stage(options.epochs * math.ceil(len(prepared) / options.batch_size), options.batch_size),),
+        balanced=options.balanced,
+        label_power=options.label_power,
+        extra_share=options.extra_share,
+        seed=options.seed,
+    )
+    waves = [wave for _, wave in held]
+    if learner.settings:
+        spectrograms = [known for _, known, _ in prepared if isinstance(known, TrainingClip)]
+        mean, std = measure_statistics(spectrograms)
+        settings = replace(learner.settings, mean=mean, std=std)
+        grid = grid_of(learner.model.config)
+        batches: Any = SpectrogramBatches(spectrograms, order, settings, grid, options.augmentation, options.seed)
+        validation = [
+            {
+                "input_values": torch.from_numpy(
+                    np.stack([s.values for s in compute_spectrograms(waves[i : i + 16], settings)])
+                )
+            }
+            for i in range(0, len(waves), 16)
+        ]
+        progress(f"Log-mel of the training clips: mean {mean:.4f}, standard deviation {std:.4f}.")
+    else:
+        settings = None
+        extract = _extraction(learner.extractor, options)
+        sounds = [known for _, known, _ in prepared if isinstance(known, np.ndarray)]
+        longest = round(options.max_seconds * SAMPLE_RATE)
+        batches = WaveformBatches(sounds, targets, order, extract, options.augmentation, longest)
+        validation = [extract([w.samples for w in waves[i : i + 8]]) for i in range(0, len(waves), 8)]
+    for message in unreadable:
+        progress(f"Skipped: {message}")
+    progress(f"Read in {time.monotonic() - started:.0f} s.")
+    truth = np.array([_target(clip, learner.labels) for clip, _ in held])
+    kept = tuple(clip for clip, _ in held)
+    return _Fed(batches, validation, truth, kept, settings, tuple(unreadable), n_training, len(prepared) - n_training)
+
+
+def _read(clip: LabelledClip, unreadable: list[str]) -> Waveform | None:
+    try:
+        return read_audio(clip.source, name=clip.name)
+    except AudioError as error:
+        unreadable.append(str(error))
+        return None
+
+
+def _target(clip: LabelledClip, labels: Sequence[str]) -> np.ndarray:
+    """(n_labels,) float32: 1 where a label holds."""
+    return np.isin(labels, clip.labels).astype(np.float32)
+
+
+def _extraction(extractor: Any, options: FinetuneOptions) -> Callable[[Sequence[np.ndarray]], Batch]:
+    """From sounds to a model's inputs, by its own feature extractor."""
+
+    def extract(sounds: Sequence[np.ndarray]) -> Batch:
+        longest = round(options.max_seconds * SAMPLE_RATE)
+        asked: dict[str, Any] = {"padding": True, "max_length": longest, "truncation": True}
+        if extractor.model_input_names[0] == "input_features":
+            asked = {}  # Whisper's extractor knows its one length
+        return dict(extractor([s[:longest] for s in sounds], sampling_rate=SAMPLE_RATE, return_tensors="pt", **asked))
+
+    return extract
+
+
+def _run(
+    learner: _Learner,
+    split: Split,
+    labels: tuple[str, ...],
+    output: Path,
+    options: FinetuneOptions,
+    extra: Sequence[LabelledClips],
+    card: CardText,
+    progress: Progress,
+) -> FinetuneResult:
+    work = output / "training"
+    work.mkdir(parents=True, exist_ok=True)
+    _check_same_run(work, options, split, labels)
+    fed = _feed(learner, split, options, extra, progress)
+    trainer = _make_trainer(learner.model, fed, work, options, progress)
+    trainer.train(resume_from_checkpoint=_last_state(work))
+    result = FinetuneResult(output, {}, trainer.state.global_step, fed.unreadable)
+    if not trainer.is_world_process_zero():
+        return result
+    partial = work / "checkpoint"
+    shutil.rmtree(partial, ignore_errors=True)
+    model = _save_model(learner, fed.settings, partial, options)
+    metrics = compute_metrics(predict(model, fed.validation), fed.truth, fed.validation_clips, options)
+    (partial / "training_log.json").write_text(json.dumps(trainer.state.log_history, indent=1) + "\n", encoding="utf-8")
+    _write_split(partial / "split.csv", split)
+    write_card(
+        partial / "README.md",
+        card,
+        name=output.resolve().name,
+        base=learner.base,
+        labels=learner.labels,
+        metrics=metrics,
+        facts={
+            "Clips to learn from": f"{fed.n_training}" + (f" and {fed.n_extra} extra" if fed.n_extra else ""),
+            "Clips held out": f"{len(fed.validation_clips)} ({split.how})",
+            "Unreadable clips, skipped": f"{len(fed.unreadable)}",
+            "Steps": f"{trainer.state.global_step}",
+        },
+        options=_plain(options),
+    )
+    for file in sorted(partial.iterdir(), key=lambda file: file.name == "config.json"):  # config.json last: it makes
+        file.replace(output / file.name)  # the folder a checkpoint
+    partial.rmdir()
+    for state in work.glob("checkpoint-*"):
+        shutil.rmtree(state)
+    return replace(result, metrics=metrics)
+
+
+def _plain(options: FinetuneOptions) -> dict[str, Any]:
+    """Options as JSON knows them."""
+    return json.loads(json.dumps(asdict(options)))
+
+
+def _check_same_run(work: Path, options: FinetuneOptions, split: Split, labels: Sequence[str]) -> None:
+    """A run goes on with what it was begun with, or not at all."""
+    now = {"options": _plain(options), "labels": list(labels), "clips": [len(split.training), len(split.validation)]}
+    file = work / "run.json"
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = None
+    if before is not None and before != now and _last_state(work):
+        raise DataError(
+            f"{str(work.parent)!r} holds an unfinished run with other clips or other options. "
+            "Start it again as it was, or choose another folder."
+        )
+    file.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+
+
+def _last_state(work: Path) -> str | None:
+    """The newest complete state of a run; one that was being written when the run was killed does not count."""
+    states = [path for path in work.glob("checkpoint-*") if path.name.split("-")[1].isdigit()]
+    for state in sorted(states, key=lambda path: -int(path.name.split("-")[1])):
+        if all((state / file).is_file() for file in _STATE_FILES):
+            try:
+                torch.load(state / "optimizer.pt", map_location="cpu", weights_only=True)
+                json.loads((state / "trainer_state.json").read_text(encoding="utf-8"))
+            except Exception:
+                continue
+            return str(state)
+    return None
+
+
+def _save_model(learner: _Learner, settings: InputSettings | None, folder: Path, options: FinetuneOptions) -> nn.Module:
+    """Write configuration, feature extractor and weights; the model as it will be loaded, in float32."""
+    state = {key: value.float() for key, value in learner.model.state_dict().items()}
+    if options.float16_weights:
+        state = {key: value.half().float() for key, value in state.items()}
+    model: nn.Module = learner.model
+    if settings:
+        model = ASTForAudioClassification(ASTConfig.from_dict(learner.model.config.to_dict()))
+    model.load_state_dict(state)
+    model.eval()
+    stored = {key: value.half() for key, value in state.items()} if options.float16_weights else state
+    with _no_progress_bars():
+        model.save_pretrained(folder, state_dict=stored)
+    (folder / "model.safetensors").chmod(0o644)
+    # Stored in half precision or not, it is computed in float32: processors are slow and coarse in float16.
+    config = {**_read_json(folder / "config.json"), "dtype": "float32"}
+    _write_json(folder / "config.json", config)
+    if settings:
+        _write_json(folder / "preprocessor_config.json", _describe_input(settings))
+    else:
+        learner.extractor.save_pretrained(folder)
+    return model
+
+
+def _describe_input(settings: InputSettings) -> dict[str, Any]:
+    """What `ASTFeatureExtractor` writes of itself. (Making one computes its filters, with a warning each time.)"""
+    return {
+        "feature_extractor_type": "ASTFeatureExtractor",
+        "feature_size": 1,
+        "sampling_rate": SAMPLE_RATE,
+        "num_mel_bins": settings.n_mels,
+        "max_length": settings.n_frames,
+        "do_normalize": True,
+        "mean": settings.mean,
+        "std": settings.std,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": False,
+    }
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keep the library from drawing a bar for what takes a blink."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _read_json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _write_json(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_split(file: Path, split: Split) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("file_name", "label", "split"))
+        for part, clips in ((TRAINING, split.training), (VALIDATION, split.validation), (TEST, split.test)):
+            writer.writerows((clip.name, clip.label, part) for clip in clips)
+
+
+def read_split(folder: str | Path) -> dict[str, str]:
+    """Which clips a checkpoint was trained on: file name -> "training", "validation" or "test".
+
+    Raises:
+        DataError: The folder has no record of it.
+    """
+    try:
+        with (Path(folder) / "split.csv").open(newline="", encoding="utf-8") as stream:
+            return {row["file_name"]: row["split"] for row in csv.DictReader(stream)}
+    except (OSError, KeyError) as error:
+        raise DataError(f"{str(folder)!r} does not say which clips it was trained on (split.csv).") from error
+
+
+def keep_held_out(clips: LabelledClips, folder: str | Path) -> LabelledClips:
+    """The clips that a checkpoint was not trained on.
+
+    Raises:
+        DataError: The folder has no record of it, or no clip is left.
+    """
+    split = read_split(folder)
+    kept = tuple(clip for clip in clips.clips if split.get(clip.name) != TRAINING)
+    if not kept:
+        raise DataError(f"{str(folder)!r} was trained on every clip of {clips.source!r}.")
+    return LabelledClips(clips.source, kept)
+
+
+def _make_trainer(model: nn.Module, fed: _Fed, work: Path, options: FinetuneOptions, progress: Progress) -> Any:
+    """The 🤗 `Trainer`, with our order of batches, optimiser, schedule and evaluation."""
+    import os
+
+    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+    # Each process takes its share of the batches.
+    steps = math.ceil(len(fed.batches) / int(os.environ.get("WORLD_SIZE", "1")))
+    every = max(1, steps // (options.evaluations or options.epochs))
+
+    class _Trainer(Trainer):
+        def create_optimizer(self, *ignored: Any) -> torch.optim.Optimizer:
+            if self.optimizer is None:
+                rates = (options.learning_rate, options.weight_decay)
+                if options.muon_learning_rate:
+                    self.optimizer = MuonWithAdamW(self.model, options.muon_learning_rate, *rates)
+                else:
+                    self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rates[0], weight_decay=rates[1])
+            return self.optimizer
+
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            if self.lr_scheduler is None:
+                self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                    optimizer or self.optimizer, lambda step: learning_rate_at(step, num_training_steps, options)
+                )
+            return self.lr_scheduler
+
+        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+            # `save_pretrained` renames an AST's weights to those of older versions, and the Trainer, which loads by
+            # name, would go on with untrained layers. A state of ours keeps the names of the model.
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            state = state_dict or self.model.state_dict()
+            save_file(
+                {key: value.detach().clone().contiguous() for key, value in state.items()}, folder / "model.safetensors"
+            )
+
+        def evaluate(self, *ignored: Any, **also_ignored: Any) -> dict[str, float]:
+            logits = predict(self.model, fed.validation, bfloat16=options.bfloat16)
+            metrics = compute_metrics(logits, fed.truth, fed.validation_clips, options)
+            metrics = {f"eval_{key}": value for key, value in metrics.items()}
+            self.log(dict(metrics))
+            self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+            return metrics
+
+    class _Lines(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **ignored: Any) -> None:
+            self.first, self.began = state.global_step, time.monotonic()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **ignored: Any) -> None:
+            done, left = state.global_step - self.first, state.max_steps - state.global_step
+            minutes = (time.monotonic() - self.began) / max(done, 1) * left / 60
+            wanted = ("loss", "eval_")
+            shown = ", ".join(
+                f"{k.removeprefix('eval_')} {v:.4g}" for k, v in (logs or {}).items() if k.startswith(wanted)
+            )
+            if shown and state.is_world_process_zero:
+                progress(f"Step {state.global_step} of {state.max_steps}, {minutes:.0f} min left: {shown}")
+
+    callbacks: list[TrainerCallback] = [_Lines(), *_tensorboard(work)]
+    if options.patience:
+        callbacks.append(EarlyStoppingCallback(options.patience))
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        max_steps=steps,
+        per_device_train_batch_size=1,  # an item of the data set is a batch
+        train_sampling_strategy="sequential",
+        bf16=options.bfloat16,
+        use_cpu=not torch.cuda.is_available(),
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=bool(options.metric),
+        metric_for_best_model=options.metric or None,
+        greater_is_better=options.metric != "loss",
+        logging_steps=max(1, min(50, every)),
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        seed=options.seed,
+    )
+    multi_label = model.config.problem_type == "multi_label_classification"
+    trainer = _Trainer(
+        model,
+        arguments,
+        data_collator=lambda items: items[0],
+        train_dataset=fed.batches,
+        eval_dataset=fed.validation,
+        compute_loss_func=lambda outputs, targets, **_: soft_loss(
+            outputs.logits, targets, options.label_smoothing, multi_label
+        ),
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _tensorboard(work: Path) -> list[Any]:
+    """TensorBoard's callback, writing into the run's folder, where TensorBoard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+        from transformers.integrations import TensorBoardCallback
+    except ImportError:
+        return []
+    return [TensorBoardCallback(SummaryWriter(str(work / "logs")))]
+
+
+def learning_rate_at(step: int, steps: int, options: FinetuneOptions) -> float:
+    """Factor of the learning rate: up from 0 during the warm-up, then 1, then down to 0 at the end."""
+    rising = (step + 1) / max(1, round(options.warmup * steps))
+    falling = (steps - step) / max(1, round(options.decay * steps))
+    return min(1.0, rising, falling)
+
+
+def soft_loss(logits: Tensor, targets: Tensor, smoothing: float, multi_label: bool) -> Tensor:
+    """Cross-entropy, or binary cross-entropy where several labels can hold; logits, targets (batch, n_labels)."""
+    if multi_label:
+        targets = targets * (1 - smoothing) + smoothing / 2
+        return nn.functional.binary_cross_entropy_with_logits(logits.float(), targets)
+    targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
+    return nn.functional.cross_entropy(logits.float(), targets)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, batches: Sequence[Batch], *, bfloat16: bool = False) -> np.ndarray:
+    """Logits (n_clips, n_labels) float32. The model's mode is put back as it was."""
+    was_training = model.training
+    device = next(model.parameters()).device
+    model.eval()
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            parts = [
+                model(**{key: value.to(device) for key, value in batch.items()}).logits.float() for batch in batches
+            ]
+    finally:
+        model.train(was_training)
+    return torch.cat(parts).cpu().numpy()
+
+
+def compute_metrics(
+    logits: np.ndarray, targets: np.ndarray, clips: Sequence[LabelledClip], options: FinetuneOptions
+) -> dict[str, float]:
+    """How good the logits are; `clips` say which group each row belongs to.
+
+    One label for each clip: accuracy; precision, recall and F1, averaged over the labels; accuracy of each held-out
+    group. Several: the same for a threshold of 0.5, where accuracy means that all labels are right, and `map`, the
+    mean average precision.
+    """
+    from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+
+    loss = soft_loss(torch.from_numpy(logits), torch.from_numpy(targets), 0.0, bool((targets.sum(axis=1) != 1).any()))
+    metrics = {"loss": float(loss)}
+    if (targets.sum(axis=1) != 1).any():
+        chosen, truth = (logits > 0).astype(int), targets.astype(int)
+        right = (chosen == truth).all(axis=1)
+        with_positives = truth.any(axis=0)
+        metrics["map"] = average_precision_score(truth[:, with_positives], logits[:, with_positives], average="macro")
+    else:
+        chosen, truth = logits.argmax(axis=1), targets.argmax(axis=1)
+        right = chosen == truth
+    precision, recall, f1, _ = precision_recall_fscore_support(truth, chosen, average="macro", zero_division=0)
+    metrics |= {"accuracy": right.mean(), "precision": precision, "recall": recall, "f1": f1}
+    for column, values in options.validation.items():
+        for value in values:
+            of_group = np.array([clip.columns.get(column) == value for clip in clips])
+            if of_group.any():
+                metrics[f"accuracy_{column}_{value}"] = right[of_group].mean()
+    return {"clips": float(len(clips)), **{key: float(value) for key, value in metrics.items()}}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe file: what to start from, how to train, and what the model card says."""
+
+    base: str | PretrainedConfig
+    options: FinetuneOptions
+    card: CardText
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe (JSON): `config` to start from scratch or `base` to start from, `options`, `card`.
+
+    A file without any of these is taken for the configuration of a model (a `config.json`), trained by default.
+
+    Raises:
+        DataError: It cannot be read, or it holds a field that there is not.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"The recipe {str(path)!r} cannot be read: {error}.") from None
+    if not isinstance(content, dict):
+        raise DataError(f"The recipe {str(path)!r} is no JSON object.")
+    if not content.keys() & {"config", "base", "options", "card"}:
+        content = {"config": content}
+    try:
+        options = dict(content.get("options", {}))
+        if "stages" in options:
+            options["stages"] = tuple(Stage(**stage) for stage in options["stages"])
+        if "augmentation" in options:
+            options["augmentation"] = Augmentation(**options["augmentation"])
+        return Recipe(_read_base(content), FinetuneOptions(**options), CardText(**content.get("card", {})))
+    except (TypeError, ValueError, KeyError) as error:
+        raise DataError(f"The recipe {str(path)!r} makes no sense: {error}.") from None
+
+
+def _read_base(content: dict[str, Any]) -> str | PretrainedConfig:
+    from transformers import AutoConfig
+
+    if "base" in content:
+        return str(content["base"])
+    config = dict(content["config"])
+    return AutoConfig.for_model(config.pop("model_type", "audio-spectrogram-transformer"), **config)
+
+
+def push_to_hub(folder: str | Path, repository: str) -> str:
+    """Upload a checkpoint folder with its card, as the user who is logged in; the address of the model's page.
+
+    Raises:
+        DataError: The Hub did not take it.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        api = HfApi()
+        address = api.create_repo(repository, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=["training/*"])
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise DataError(
+            f"The Hugging Face Hub did not take {repository!r}: {reason}. Are you logged in (`hf auth login`)?"
+        ) from error
+    return str(address)

@@ -1,0 +1,384 @@
+"""Labelled clips from a folder, an archive, a manifest or a Hub data set. Nothing is decoded here.
+
+What is accepted, as 🤗 Datasets' `audiofolder` has it:
+
+- a folder per label, perhaps inside a folder per split (`train`, `validation`, `test`);
+- a folder with a `metadata.csv` or `metadata.jsonl`, one row for each file;
+- such a table alone, with paths relative to where it lies;
+- a `.zip` of any of these;
+- the id of a data set on the Hugging Face Hub: `name[:config][@split]`;
+- `samples`: the clips that come with this program.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ast_demo.errors import DataError
+
+AUDIO_SUFFIXES = frozenset(
+    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".aif", ".aiff", ".aifc")
+)
+SPLIT_NAMES = ("train", "training", "validation", "valid", "val", "dev", "test", "eval")
+FILE_COLUMNS = ("file_name", "filename", "file", "path", "audio")
+LABEL_COLUMNS = ("label", "labels", "category", "class", "target", "word")
+LABEL_SEPARATOR = ";"  # between the labels of one clip, in a cell of a table
+SAMPLES_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "samples"
+_TABLES = ("metadata.csv", "metadata.jsonl")
+_HUB_ID = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<config>[\w.+-]+))?(@(?P<split>[\w.+-]+))?")
+_MAX_ARCHIVE_MB = 4000.0
+
+
+@dataclass(frozen=True)
+class LabelledClip:
+    """A clip and what it is.
+
+    Attributes:
+        name: File name within the data, for people; unique there.
+        source: Path of the file, or its bytes.
+        labels: What is heard in it: one label, or several where the data are multi-label.
+        columns: What else the data say of it (fold, speaker, split ...).
+    """
+
+    name: str
+    source: Path | bytes
+    labels: tuple[str, ...]
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The label of a clip that has one; several are joined."""
+        return LABEL_SEPARATOR.join(self.labels)
+
+
+@dataclass(frozen=True)
+class LabelledClips:
+    """Clips in the order of the data, and where they come from."""
+
+    source: str
+    clips: tuple[LabelledClip, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels, each once: numbers in their order, words in theirs."""
+        return sort_labels({label for clip in self.clips for label in clip.labels})
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether some clip has several labels, or none."""
+        return any(len(clip.labels) != 1 for clip in self.clips)
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What a source of clips does not say by itself.
+
+    Attributes:
+        file_column, label_column: Columns of a table or of a data set; the usual names are found without.
+        multi_label: A cell may hold several labels, separated by semicolons.
+        root: Where given, no file outside of this folder is taken, whatever a table says: for tables by strangers.
+        max_archive_mb: Largest content of an archive, unpacked, in megabytes.
+    """
+
+    file_column: str = ""
+    label_column: str = ""
+    multi_label: bool = False
+    root: Path | None = None
+    max_archive_mb: float = _MAX_ARCHIVE_MB
+
+
+def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels in the order that a person expects: 2 before 10, and words by the alphabet."""
+    return tuple(
+        sorted(
+            set(labels), key=lambda label: [(not p.isdigit(), int(p) if p.isdigit() else 0, p) for p in _parts(label)]
+        )
+    )
+
+
+def _parts(label: str) -> list[str]:
+    return [part for part in re.split(r"(\d+)", label) if part]
+
+
+def read_labelled_clips(data: str | Path, options: ReadingOptions | None = None) -> LabelledClips:
+    """Find labelled clips: a folder, a table, an archive, a Hub data set, or `samples` (see this file's head).
+
+    Raises:
+        DataError: There is no such thing; it holds no clips; its table lacks a column, a file or a label.
+    """
+    options = options or ReadingOptions()
+    text = str(data).strip()
+    path = SAMPLES_FOLDER if text == "samples" else Path(text).expanduser()
+    if text and path.is_dir():
+        clips = _read_files(_files_of_folder(path), path.name, options)
+    elif path.suffix.lower() == ".zip" and path.is_file():
+        clips = _read_archive(path, options)
+    elif path.suffix.lower() in (".csv", ".jsonl") and path.is_file():
+        clips = _read_manifest(path, options)
+    elif path.exists():
+        raise DataError(f"{text!r} is neither a folder, nor a .csv or .jsonl table, nor a .zip archive.")
+    elif path.suffix.lower() in (".zip", ".csv", ".jsonl") or not _HUB_ID.fullmatch(text):
+        raise DataError(
+            f"There is nothing at {text!r}. Expected a folder, a .csv or .jsonl table, a .zip archive, "
+            "the id of a Hub data set (name[:config][@split]), or 'samples'."
+        )
+    else:
+        clips = _read_hub(text, options)
+    return LabelledClips(text, tuple(clips))
+
+
+def join_clips(sources: Sequence[LabelledClips]) -> LabelledClips:
+    """Several sources as one. Names that occur twice get the name of their source in front.
+
+    Raises:
+        DataError: There are no sources, or one source is given twice.
+    """
+    if not sources:
+        raise DataError("Expected at least one source of labelled clips.")
+    seen: dict[str, int] = {}
+    for source in sources:
+        for clip in source.clips:
+            seen[clip.name] = seen.get(clip.name, 0) + 1
+    joined = [
+        clip if seen[clip.name] == 1 else replace(clip, name=f"{Path(source.source).name}/{clip.name}")
+        for source in sources
+        for clip in source.clips
+    ]
+    if len({clip.name for clip in joined}) < len(joined):
+        raise DataError("The same clips were given twice. Expected sources with different clips.")
+    return LabelledClips(" + ".join(source.source for source in sources), tuple(joined))
+
+
+# A source of files is a list of relative names and a function that gives a file's path or bytes.
+_Opener = Callable[[str], Path | bytes]
+
+
+@dataclass(frozen=True)
+class _Files:
+    names: tuple[str, ...]
+    open: _Opener
+
+
+def _files_of_folder(folder: Path) -> _Files:
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return _Files(tuple(name for name in names if not _is_hidden(name)), lambda name: folder / name)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def _read_archive(path: Path, options: ReadingOptions) -> list[LabelledClip]:
+    """An archive's clips, as bytes: nothing is written to the disk, so no name in it can do harm."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [e for e in archive.infolist() if not e.is_dir() and not _is_hidden(e.filename)]
+            wanted = [e for e in entries if _is_audio(e.filename) or PurePosixPath(e.filename).name in _TABLES]
+            total_mb = sum(entry.file_size for entry in wanted) / 1e6
+            if total_mb > options.max_archive_mb:
+                raise DataError(
+                    f"{path.name!r} holds {total_mb:.0f} MB of clips; at most {options.max_archive_mb:g} MB are read from an archive."
+                )
+            contents = {entry.filename: archive.read(entry) for entry in wanted}
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{path.name!r} cannot be unpacked: {error}.") from None
+    # An archive of a folder holds that folder: look inside.
+    roots = {PurePosixPath(name).parts[0] for name in contents if len(PurePosixPath(name).parts) > 1}
+    only = roots.pop() if len(roots) == 1 and all("/" in name for name in contents) else ""
+    if only and any(len(PurePosixPath(name).parts) > 2 or PurePosixPath(name).name in _TABLES for name in contents):
+        contents = {name[len(only) + 1 :]: content for name, content in contents.items()}
+    return _read_files(_Files(tuple(sorted(contents)), contents.__getitem__), path.name, options)
+
+
+def _read_files(files: _Files, where: str, options: ReadingOptions) -> list[LabelledClip]:
+    tables = [name for name in files.names if PurePosixPath(name).name in _TABLES]
+    top = [name for name in tables if "/" not in name]
+    tables = top or [name for name in tables if PurePosixPath(name).parent.as_posix() in SPLIT_NAMES]
+    if tables:
+        return [clip for table in tables for clip in _read_table(files, table, where, options)]
+    clips = []
+    for name in files.names:
+        parts = PurePosixPath(name).parts
+        if not _is_audio(name) or len(parts) < 2:
+            continue
+        columns = {"split": parts[0]} if len(parts) > 2 and parts[0] in SPLIT_NAMES else {}
+        clips.append(LabelledClip(name, files.open(name), (parts[-2],), columns))
+    if not clips:
+        raise DataError(
+            f"{where!r} holds no labelled clips. Expected a folder for each label with recordings in it, "
+            f"or a {' or '.join(_TABLES)} with the columns 'file_name' and 'label'."
+        )
+    return clips
+
+
+def _is_audio(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES
+
+
+def _read_table(files: _Files, table: str, where: str, options: ReadingOptions) -> list[LabelledClip]:
+    content = files.open(table)
+    content = content.read_bytes() if isinstance(content, Path) else content
+    folder = PurePosixPath(table).parent
+    known = set(files.names)
+    clips = []
+    for number, row in _rows(content, table):
+        name, labels, columns = _read_row(row, number, table, options)
+        full = (folder / name).as_posix()
+        if full not in known:
+            raise DataError(f"Row {number} of {where}/{table} names the file {name!r}, which is not there.")
+        if folder.as_posix() in SPLIT_NAMES:
+            columns.setdefault("split", folder.as_posix())
+        clips.append(LabelledClip(full, files.open(full), labels, columns))
+    return _checked(clips, f"{where}/{table}")
+
+
+def _read_manifest(path: Path, options: ReadingOptions) -> list[LabelledClip]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from None
+    clips = []
+    for number, row in _rows(content, path.name):
+        name, labels, columns = _read_row(row, number, path.name, options)
+        file = path.parent / Path(name).expanduser()
+        if options.root is not None and not file.resolve().is_relative_to(options.root.resolve()):
+            raise DataError(
+                f"Row {number} of {path.name} names the file {name!r}, which is outside of the data's folder."
+            )
+        if not file.is_file():
+            raise DataError(f"Row {number} of {path.name} names the file {name!r}, which is not there.")
+        clips.append(LabelledClip(name, file, labels, columns))
+    return _checked(clips, path.name)
+
+
+def _checked(clips: list[LabelledClip], where: str) -> list[LabelledClip]:
+    if not clips:
+        raise DataError(f"{where} has no rows. Expected one for each clip.")
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.name in seen:
+            raise DataError(f"{where} names the file {clip.name!r} twice.")
+        seen.add(clip.name)
+    return clips
+
+
+def _rows(content: bytes, table: str) -> list[tuple[int, dict[str, Any]]]:
+    """Rows of a CSV or JSON lines table, with their line numbers."""
+    try:
+        text = content.decode("utf-8-sig")
+        if table.endswith(".jsonl"):
+            rows = [(i, json.loads(line)) for i, line in enumerate(text.splitlines(), start=1) if line.strip()]
+            if not all(isinstance(row, dict) for _, row in rows):
+                raise ValueError("a line is no JSON object")
+            return rows
+        return list(enumerate(csv.DictReader(io.StringIO(text), strict=True), start=2))
+    except (UnicodeDecodeError, ValueError, csv.Error) as error:
+        raise DataError(f"{table} cannot be read as a UTF-8 table: {error}.") from None
+
+
+def _read_row(
+    row: dict[str, Any], number: int, table: str, options: ReadingOptions
+) -> tuple[str, tuple[str, ...], dict[str, str]]:
+    """File, labels and the other columns of a row."""
+    file_column = _find_column(row, options.file_column, FILE_COLUMNS, "the file", table)
+    label_column = _find_column(row, options.label_column, LABEL_COLUMNS, "the label", table)
+    name = str(row[file_column] or "").strip()
+    if not name:
+        raise DataError(f"Row {number} of {table} names no file.")
+    labels = _read_labels(row[label_column], options)
+    if not labels and not options.multi_label:
+        raise DataError(f"Row {number} of {table} ({name!r}) has no label.")
+    if len(labels) > 1 and not options.multi_label:
+        raise DataError(
+            f"Row {number} of {table} ({name!r}) has {len(labels)} labels, but one is expected. Say that the data are multi-label."
+        )
+    others = {str(k): str(v) for k, v in row.items() if k not in (None, file_column, label_column) and v is not None}
+    return name, labels, others
+
+
+def _find_column(row: Mapping[str, Any], asked: str, usual: Sequence[str], what: str, table: str) -> str:
+    for column in (asked,) if asked else usual:
+        if column in row:
+            return column
+    expected = repr(asked) if asked else "one of " + ", ".join(usual)
+    found = ", ".join(str(column) for column in row if column is not None) or "none"
+    raise DataError(f"{table} has no column for {what}: expected {expected}; the columns are {found}.")
+
+
+def _read_labels(cell: Any, options: ReadingOptions) -> tuple[str, ...]:
+    if isinstance(cell, list | tuple):
+        parts = [str(part).strip() for part in cell]
+    elif options.multi_label:
+        parts = [part.strip() for part in str("" if cell is None else cell).split(LABEL_SEPARATOR)]
+    else:
+        parts = [str("" if cell is None else cell).strip()]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _read_hub(text: str, options: ReadingOptions) -> list[LabelledClip]:
+    """Clips of a Hub data set, undecoded: its audio column gives bytes or paths."""
+    import datasets
+
+    parts = _HUB_ID.fullmatch(text)
+    assert parts is not None  # the caller has looked
+    name, config, split = parts["name"], parts["config"], parts["split"]
+    try:
+        loaded = datasets.load_dataset(name, config, split=split)
+    except Exception as error:  # the library and the network raise many kinds
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"The data set {text!r} cannot be loaded: {reason.rstrip('.')}.") from error
+    parts_by_split = {split: loaded} if split else dict(loaded)
+    return [clip for key, part in parts_by_split.items() for clip in clips_of_dataset(part, key, text, options)]
+
+
+def clips_of_dataset(dataset: Any, split: str | None, where: str, options: ReadingOptions) -> list[LabelledClip]:
+    """Clips of a loaded 🤗 `Dataset`.
+
+    Raises:
+        DataError: It has no column of audio or of labels.
+    """
+    import datasets
+
+    features = dataset.features
+    audio = [name for name, feature in features.items() if isinstance(feature, datasets.Audio)]
+    usual_audio = [name for name in FILE_COLUMNS if name in audio] or audio
+    file_column = _find_column(
+        dict.fromkeys(audio), options.file_column, usual_audio or FILE_COLUMNS, "the audio", where
+    )
+    label_column = _find_column(features, options.label_column, LABEL_COLUMNS, "the label", where)
+    feature = features[label_column]
+    inner = getattr(feature, "feature", feature)
+    names = inner.names if isinstance(inner, datasets.ClassLabel) else None
+    dataset = dataset.cast_column(file_column, datasets.Audio(decode=False))
+    clips = []
+    for i, row in enumerate(dataset):
+        cell = row[label_column]
+        if names is not None:
+            cell = [names[k] for k in cell] if isinstance(cell, list) else names[cell]
+        labels = _read_labels(cell, options)
+        if len(labels) != 1 and not options.multi_label:
+            raise DataError(
+                f"Row {i} of {where} has {len(labels)} labels, but one is expected. Say that the data are multi-label."
+            )
+        sound = row[file_column]
+        name = (
+            f"{split or 'all'}/{i:06d}-{Path(sound['path']).name}" if sound.get("path") else f"{split or 'all'}/{i:06d}"
+        )
+        source = sound["bytes"] if sound.get("bytes") else Path(sound["path"])
+        columns = {
+            k: str(v)
+            for k, v in row.items()
+            if k not in (file_column, label_column) and isinstance(v, str | int | bool)
+        }
+        if split:
+            columns.setdefault("split", split)
+        clips.append(LabelledClip(name, source, labels, columns))
+    return clips

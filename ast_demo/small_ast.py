@@ -1,0 +1,124 @@
+"""What an AST needs to be trained from little data: a good start, a grid that can change, and fewer tokens."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import ASTConfig, ASTForAudioClassification
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from ast_demo.patches import PatchGrid
+
+
+class ColumnAst(ASTForAudioClassification):
+    """An AST that can be shown some columns of its patch grid only, and otherwise is what its base class is."""
+
+    def forward(
+        self,
+        input_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        columns: Tensor | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput:
+        """Logits for (batch, frames, mels); with `columns` (batch, n), from the tokens of these columns alone."""
+        if columns is None:
+            return super().forward(input_values, labels, attention_mask, **kwargs)
+        ast = self.audio_spectrogram_transformer
+        hidden = embed_columns(ast.embeddings, input_values, columns, grid_of(self.config))
+        for layer in ast.layers:
+            hidden = layer(hidden)
+        hidden = ast.layernorm(hidden)
+        return SequenceClassifierOutput(logits=self.classifier((hidden[:, 0] + hidden[:, 1]) / 2))
+
+
+def grid_of(config: ASTConfig) -> PatchGrid:
+    """The patch grid of a configuration."""
+    return PatchGrid(
+        config.num_mel_bins, config.max_length, config.patch_size, config.frequency_stride, config.time_stride
+    )
+
+
+def embed_columns(embeddings: nn.Module, values: Tensor, columns: Tensor, grid: PatchGrid) -> Tensor:
+    """Tokens of some columns of the patch grid, as `embeddings` would give them among all others.
+
+    Args:
+        embeddings: Transformers' `ASTEmbeddings`.
+        values: (batch, frames, mels).
+        columns: (batch, n).
+
+    Returns:
+        (batch, special + n_frequency * n, width), frequency-major.
+    """
+    n_clips, n_columns = columns.shape
+    frames = columns[:, :, None] * grid.time_stride + torch.arange(grid.patch_size, device=columns.device)
+    clips = torch.arange(n_clips, device=columns.device)[:, None, None]
+    strips = values[clips, frames]  # (batch, n, patch, mels): each strip is as wide as a patch
+    patches = embeddings.patch_embeddings.projection(strips.flatten(0, 1).transpose(1, 2).unsqueeze(1))
+    patches = patches.squeeze(-1).unflatten(0, (n_clips, n_columns)).permute(0, 3, 1, 2).flatten(1, 2)
+    rows = torch.arange(grid.n_frequency, device=columns.device)[None, :, None] * grid.n_time
+    index = grid.n_special + (rows + columns[:, None, :]).flatten(1)
+    special = torch.cat((embeddings.cls_token, embeddings.distillation_token), dim=1)
+    special = (special + embeddings.position_embeddings[:, : grid.n_special]).expand(n_clips, -1, -1)
+    return embeddings.dropout(torch.cat((special, patches + embeddings.position_embeddings[0, index]), dim=1))
+
+
+def start_from_scratch(model: ASTForAudioClassification, seed: int) -> None:
+    """Initialise a small AST so that it learns from thousands of clips, not millions.
+
+    Transformers starts positions and special tokens at zero and matrices with deviation 0.02, which suits weights
+    that are loaded afterwards. Here positions start as 2-D sine and cosine waves, special tokens with deviation
+    0.02, and every matrix after Glorot & Bengio (2010), the projection of the patches included.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            limit = math.sqrt(6 / sum(module.weight.data.flatten(1).shape))
+            module.weight.data.uniform_(-limit, limit, generator=generator)
+            if module.bias is not None:
+                module.bias.data.zero_()
+    embeddings = model.audio_spectrogram_transformer.embeddings
+    grid = grid_of(model.config)
+    embeddings.position_embeddings.data.zero_()
+    embeddings.position_embeddings.data[0, grid.n_special :] = 0.5 * make_positions(grid, model.config.hidden_size)
+    for token in (embeddings.cls_token, embeddings.distillation_token):
+        token.data.normal_(0, 0.02, generator=generator)
+
+
+def make_positions(grid: PatchGrid, width: int) -> Tensor:
+    """(n_patches, width): waves of the patch's row in one half of the width, of its column in the other.
+
+    Sine and cosine with rates from 1 to 1/10000 radians a step, after Vaswani et al. (2017).
+    """
+    rows = torch.arange(grid.n_frequency, dtype=torch.float32).repeat_interleave(grid.n_time)
+    columns = torch.arange(grid.n_time, dtype=torch.float32).repeat(grid.n_frequency)
+    rates = 10_000.0 ** (-torch.arange(width // 4, dtype=torch.float32) / max(1, width // 4))
+    angles = [axis[:, None] * rates for axis in (rows, columns)]
+    waves = torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)
+    return nn.functional.pad(waves, (0, width - waves.shape[1]))
+
+
+def interpolate_positions(positions: Tensor, old: PatchGrid, new: PatchGrid) -> Tensor:
+    """Position embeddings (1, tokens, width) of another grid: each patch gets what lies at its place in the old one.
+
+    Places are those of the patches' centres in mel bins and frames; between four old patches the weights are
+    bilinear, beyond the outermost ones their value is kept.
+    """
+    special, patches = positions[:, : old.n_special], positions[0, old.n_special :]
+    field = patches.reshape(old.n_frequency, old.n_time, -1)
+    frequency = _interpolation(
+        old.n_frequency, old.frequency_stride, old.patch_size, new.n_frequency, new.frequency_stride, new.patch_size
+    )
+    time = _interpolation(old.n_time, old.time_stride, old.patch_size, new.n_time, new.time_stride, new.patch_size)
+    moved = torch.einsum("af,ftw,bt->abw", frequency.to(field), field, time.to(field))
+    return torch.cat((special, moved.flatten(0, 1)[None]), dim=1)
+
+
+def _interpolation(old: int, old_stride: int, old_patch: int, new: int, new_stride: int, new_patch: int) -> Tensor:
+    """(new, old) weights along one axis."""
+    places = (torch.arange(new) * new_stride + new_patch / 2 - old_patch / 2) / old_stride
+    distance = places.clamp(0, old - 1)[:, None] - torch.arange(old)[None, :]
+    return (1 - distance.abs()).clamp(min=0)
