@@ -53,12 +53,14 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=300, elem_classes="side"):
             clip = gr.Audio(
-                sources=["microphone", "upload"],
+                sources=["microphone"],
                 type="filepath",
-                label="Say “seven”, or drop a recording",
+                label="Say “seven”",
                 elem_id="clip",
                 buttons=["download"],
             )
+            # Apart from the microphone, as an upload to `gr.Audio` takes no WebM and no MP4: to it those are videos.
+            file = gr.File(label="Or drop a recording", elem_id="file", height=110)
             message = gr.HTML(elem_id="message")
             scores = gr.HTML(_scores_table(None), elem_id="scores")
             samples = one_sample_per_label()
@@ -224,6 +226,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
         "api_visibility": "private",
     }
     clip.change(**run)
+    file.upload(lambda path: (path, None), [file], [clip, file], api_visibility="private", show_progress="hidden")
     checkpoint.change(**run)
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     patch = [patch_panel, patch_facts, patch_rollout, patch_attention]
