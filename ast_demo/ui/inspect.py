@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from html import escape
@@ -18,15 +17,9 @@ from ast_demo.checkpoints import MIT_CHECKPOINTS, CheckpointCache, default_check
 from ast_demo.errors import AstDemoError
 from ast_demo.figures import Look
 from ast_demo.inspection import Inspection, PatchInspection, inspect, inspect_patch
-from ast_demo.samples import one_sample_per_label
 from ast_demo.settings import Settings
+from ast_demo.ui import parts
 
-# The browser alone knows how wide the pictures will be, and whether the page is dark.
-_LOOK_OF_BROWSER = """{
-    width: (document.querySelector('#pictures') || document.body).clientWidth,
-    dark: document.body.classList.contains('dark')
-}"""
-_WIDEST_PX, _NARROWEST_PX = 1200, 300
 _ALT = {
     "waveform": "Waveform of the clip over time",
     "spectrogram": "Normalised log-mel spectrogram, as the model was fed it",
@@ -48,31 +41,14 @@ class Shown:
 
 def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
-    shown = gr.State(None, time_to_live=3600, delete_callback=_forget)
+    shown = gr.State(None, time_to_live=3600, delete_callback=lambda old: parts.forget(old and old.folder))
     browser = gr.JSON(visible=False)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=300, elem_classes="side"):
-            clip = gr.Audio(
-                sources=["microphone"],
-                type="filepath",
-                label="Say “seven”",
-                elem_id="clip",
-                buttons=["download"],
-            )
-            # Apart from the microphone, as an upload to `gr.Audio` takes no WebM and no MP4: to it those are videos.
-            file = gr.File(label="Or drop a recording", elem_id="file", height=110)
+            clip = parts.clip_input("")
             message = gr.HTML(elem_id="message")
-            scores = gr.HTML(_scores_table(None), elem_id="scores")
-            samples = one_sample_per_label()
-            gr.Examples(
-                [[str(sample.path)] for sample in samples],
-                inputs=[clip],
-                example_labels=[sample.label.replace("_", " ") for sample in samples],
-                examples_per_page=len(samples) or 1,
-                label="Or listen to a sample",
-                elem_id="samples",
-                api_visibility="private",
-            )
+            scores = gr.HTML(parts.scores_table([]), elem_id="scores")
+            parts.sample_buttons(clip, "samples")
             checkpoint = gr.Dropdown(
                 [*shipped_names(), *MIT_CHECKPOINTS],
                 value=default_checkpoint(),
@@ -83,7 +59,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
             )
         with gr.Column(scale=3, min_width=300, elem_id="pictures"):
             welcome = gr.HTML(_WELCOME, elem_id="welcome")
-            pictures = {name: _picture(name, alt) for name, alt in _ALT.items()}
+            pictures = {name: parts.picture(f"picture-{name.replace('_', '-')}", alt) for name, alt in _ALT.items()}
             with gr.Column(visible=False, elem_id="controls") as controls:
                 with gr.Row(equal_height=True):
                     depth = gr.Slider(
@@ -93,8 +69,12 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
                 gr.HTML(_CAUTION, elem_classes="caution")
             with gr.Column(visible=False, elem_id="patch") as patch_panel:
                 patch_facts = gr.HTML()
-                patch_rollout = _picture("patch-rollout", "Attention rollout that starts from the chosen patch")
-                patch_attention = _picture("patch-attention", "What the chosen patch attends to in one layer")
+                patch_rollout = parts.picture(
+                    "picture-patch-rollout", "Attention rollout that starts from the chosen patch", visible=True
+                )
+                patch_attention = parts.picture(
+                    "picture-patch-attention", "What the chosen patch attends to in one layer", visible=True
+                )
                 close_patch = gr.Button("Close the patch", size="sm")
             with gr.Accordion("What the model was fed", open=True, visible=False, elem_id="facts") as facts_panel:
                 facts = gr.HTML()
@@ -110,7 +90,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
         return values | {
             shown: None,
             message: gr.update(value=alert, visible=True),
-            scores: gr.update(value=_scores_table(None), visible=True),
+            scores: gr.update(value=parts.scores_table([]), visible=True),
             welcome: gr.update(visible=True),
             depth: gr.skip(),
             zoom: gr.skip(),
@@ -123,7 +103,9 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
         return {
             shown: new,
             message: "".join(f"<p>{escape(note)}</p>" for note in notes),
-            scores: _scores_table(new.inspection),
+            scores: parts.scores_table(
+                new.inspection.prediction.top(5), parts.activation_note(new.inspection.checkpoint)
+            ),
             welcome: gr.update(visible=False),
             **{picture: gr.update(value=path, visible=path is not None) for picture, path in _pictures_of(new)},
             controls: gr.update(visible=True),
@@ -158,7 +140,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
             progress(0.6, "Running the model")
             inspection = inspect(waveform, loaded)
             progress(0.8, "Drawing")
-            look = _look(seen_by, zoom=bool(old and old.look.zoom))
+            look = parts.look(seen_by, zoom=bool(old and old.look.zoom))
             return fill(_draw_into_folder(inspection, reference, look))
         except AstDemoError as error:
             return clear(str(error))
@@ -173,7 +155,10 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
         if now is None:
             return {shown: gr.skip()}
         picture = figures.rollout_figure(now.inspection, now.look, layers)
-        return {pictures["rollout"]: _write(now, "rollout", picture), **draw_patch(now, layers)}
+        return {
+            pictures["rollout"]: parts.write_picture(now.folder, now.look, "rollout", picture),
+            **draw_patch(now, layers),
+        }
 
     def choose_patch(now: Shown | None, layers: int, event: gr.SelectData) -> dict[Component, object]:
         if now is None:
@@ -194,8 +179,8 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
             shown: new,
             patch_panel: gr.update(visible=True),
             patch_facts: _patch_facts(new.inspection, patch),
-            pictures["patch_grid"]: _write(
-                new, "patch_grid", figures.patch_grid_figure(new.inspection, new.look, where)
+            pictures["patch_grid"]: parts.write_picture(
+                new.folder, new.look, "patch_grid", figures.patch_grid_figure(new.inspection, new.look, where)
             ),
             **draw_patch(new, layers),
         }
@@ -206,27 +191,28 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
         rollout = figures.rollout_figure(now.inspection, now.look, layers, now.patch)
         attention = figures.attention_figure(now.inspection, now.patch, now.look, layers)
         return {
-            patch_rollout: _write(now, "patch_rollout", rollout),
-            patch_attention: _write(now, "patch_attention", attention),
+            patch_rollout: parts.write_picture(now.folder, now.look, "patch_rollout", rollout),
+            patch_attention: parts.write_picture(now.folder, now.look, "patch_attention", attention),
         }
 
     def close(now: Shown | None) -> dict[Component, object]:
         if now is None:
             return {shown: gr.skip()}
-        grid = _write(now, "patch_grid", figures.patch_grid_figure(now.inspection, now.look))
+        grid = parts.write_picture(
+            now.folder, now.look, "patch_grid", figures.patch_grid_figure(now.inspection, now.look)
+        )
         return {shown: replace(now, patch=None), patch_panel: gr.update(visible=False), pictures["patch_grid"]: grid}
 
     run: dict[str, Any] = {
         "fn": show,
         "inputs": [clip, checkpoint, browser, shown],
         "outputs": results,
-        "js": f"(clip, checkpoint, browser, shown) => [clip, checkpoint, {_LOOK_OF_BROWSER}, shown]",
+        "js": f"(clip, checkpoint, browser, shown) => [clip, checkpoint, {parts.LOOK_OF_BROWSER}, shown]",
         "show_progress_on": [scores, message],
         "trigger_mode": "always_last",
         "api_visibility": "private",
     }
     clip.change(**run)
-    file.upload(lambda path: (path, None), [file], [clip, file], api_visibility="private", show_progress="hidden")
     checkpoint.change(**run)
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     patch = [patch_panel, patch_facts, patch_rollout, patch_attention]
@@ -237,45 +223,10 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
     close_patch.click(close, [shown], [shown, patch_panel, pictures["patch_grid"]], **quiet)
 
 
-def _picture(name: str, alt: str) -> gr.Image:
-    return gr.Image(
-        alt_text=alt,
-        type="filepath",
-        format="png",
-        interactive=False,
-        visible=name.startswith("patch-"),
-        show_label=False,
-        container=False,
-        buttons=["download", "fullscreen"],
-        elem_id=f"picture-{name.replace('_', '-')}",
-        elem_classes="picture",
-    )
-
-
-def _look(seen_by: dict | None, *, zoom: bool) -> Look:
-    """What the browser told of itself, within bounds."""
-    seen_by = seen_by if isinstance(seen_by, dict) else {}
-    width = seen_by.get("width")
-    width = int(width) if isinstance(width, int | float) else 900
-    return Look(min(max(width, _NARROWEST_PX), _WIDEST_PX), bool(seen_by.get("dark")), zoom)
-
-
 def _draw_into_folder(inspection: Inspection, reference: str, look: Look) -> Shown:
     folder = Path(tempfile.mkdtemp(prefix="ast-demo-"))
     export.write_inspection(inspection, folder, export.draw(inspection, look))
     return Shown(inspection, reference, look, folder)
-
-
-def _write(now: Shown, name: str, figure: figures.Figure) -> str:
-    """A picture that replaces one on the page, as a file of its own: a browser keeps what it has seen under a name."""
-    path = Path(tempfile.mkdtemp(dir=now.folder)) / f"{name}.png"
-    path.write_bytes(figures.to_png(figure, now.look))
-    return str(path)
-
-
-def _forget(old: Shown | None) -> None:
-    if old is not None:
-        shutil.rmtree(old.folder, ignore_errors=True)
 
 
 def _files(now: Shown) -> list[str]:
@@ -286,7 +237,7 @@ def _patch_facts(inspection: Inspection, patch: PatchInspection) -> str:
     _, grid = inspection.fed
     box = grid.box(patch.frequency, patch.time)
     share = float(inspection.rollout.final[patch.frequency, patch.time]) * grid.n_patches
-    return _table(
+    return parts.table(
         f"Patch in row {patch.frequency + 1} of {grid.n_frequency} from below, column {patch.time + 1} of {grid.n_time}",
         {
             "token": str(grid.token(patch.frequency, patch.time)),
@@ -294,21 +245,6 @@ def _patch_facts(inspection: Inspection, patch: PatchInspection) -> str:
             "mel bins, frames": f"{box.mel_start}–{box.mel_stop - 1}, {box.frame_start}–{box.frame_stop - 1}",
             "rollout of the whole clip": f"{share:.2f} × an equal share",
         },
-    )
-
-
-def _scores_table(inspection: Inspection | None) -> str:
-    """The best labels with a bar each; as high without an inspection, so that nothing jumps when scores arrive."""
-    if inspection is None:
-        return '<h3>Scores</h3><ol class="scores"></ol><p>They appear here once there is a clip.</p>'
-    rows = "".join(
-        f'<li><span>{escape(label.replace("_", " "))}</span><b>{score:.1%}</b><i style="width: {score:.1%}"></i></li>'
-        for label, score in inspection.prediction.top(5)
-    )
-    facts = inspection.checkpoint
-    return (
-        f'<h3>Scores</h3><ol class="scores">{rows}</ol>'
-        f"<p>{facts.activation.capitalize()}: {escape(facts.activation_reason)}.</p>"
     )
 
 
@@ -333,7 +269,7 @@ def _facts_table(inspection: Inspection) -> str:
         f"{len(facts.labels)} labels",
         "computed": f"in {inspection.seconds:.2f} s, {inspection.precision}",
     }
-    return _table("", rows)
+    return parts.table("", rows)
 
 
 def _grid_facts(inspection: Inspection) -> dict[str, str]:
@@ -352,12 +288,6 @@ def _grid_facts(inspection: Inspection) -> dict[str, str]:
 
 def _signed(value: float) -> str:
     return f"{'−' if value < 0 else '+'} {abs(value):.4f}"
-
-
-def _table(title: str, rows: dict[str, str]) -> str:
-    heading = f"<h3>{escape(title)}</h3>" if title else ""
-    body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows.items())
-    return f'{heading}<dl class="facts">{body}</dl>'
 
 
 _WELCOME = """

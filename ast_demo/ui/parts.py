@@ -1,0 +1,105 @@
+"""Pieces that several tabs are built from."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from ast_demo.checkpoints import CheckpointFacts
+from ast_demo.figures import Figure, Look, to_png
+from ast_demo.samples import one_sample_per_label
+
+# The browser alone knows how wide the pictures will be, and whether the page is dark.
+LOOK_OF_BROWSER = """{
+    width: (document.querySelector('#pictures') || document.body).clientWidth,
+    dark: document.body.classList.contains('dark')
+}"""
+_WIDEST_PX, _NARROWEST_PX = 1200, 300
+
+
+def clip_input(prefix: str) -> gr.Audio:
+    """Record a clip, or drop a file; the value of what is returned is the clip's path."""
+    clip = gr.Audio(
+        sources=["microphone"], type="filepath", label="Say “seven”", elem_id=f"{prefix}clip", buttons=["download"]
+    )
+    # Apart from the microphone, as an upload to `gr.Audio` takes no WebM and no MP4: to it those are videos.
+    file = gr.File(label="Or drop a recording", elem_id=f"{prefix}file", height=90)
+    file.upload(lambda path: (path, None), [file], [clip, file], api_visibility="private", show_progress="hidden")
+    return clip
+
+
+def sample_buttons(clip: gr.Audio, elem_id: str) -> None:
+    """A button for one sample of each label, which puts it into the clip."""
+    samples = one_sample_per_label()
+    gr.Examples(
+        [[str(sample.path)] for sample in samples],
+        inputs=[clip],
+        example_labels=[sample.label.replace("_", " ") for sample in samples],
+        examples_per_page=len(samples) or 1,
+        label="Or listen to a sample",
+        elem_id=elem_id,
+        api_visibility="private",
+    )
+
+
+def picture(elem_id: str, alt: str, *, visible: bool = False) -> gr.Image:
+    return gr.Image(
+        alt_text=alt,
+        type="filepath",
+        format="png",
+        interactive=False,
+        visible=visible,
+        show_label=False,
+        container=False,
+        buttons=["download", "fullscreen"],
+        elem_id=elem_id,
+        elem_classes="picture",
+    )
+
+
+def look(seen_by: dict | None, *, zoom: bool) -> Look:
+    """What the browser told of itself, within bounds."""
+    seen_by = seen_by if isinstance(seen_by, dict) else {}
+    width = seen_by.get("width")
+    width = int(width) if isinstance(width, int | float) else 900
+    return Look(min(max(width, _NARROWEST_PX), _WIDEST_PX), bool(seen_by.get("dark")), zoom)
+
+
+def write_picture(folder: Path, look: Look, name: str, figure: Figure) -> str:
+    """A picture that replaces one on the page, as a file of its own: a browser keeps what it has seen under a name."""
+    path = Path(tempfile.mkdtemp(dir=folder)) / f"{name}.png"
+    path.write_bytes(to_png(figure, look))
+    return str(path)
+
+
+def forget(folder: Path | None) -> None:
+    """Delete the files behind what a visitor no longer sees."""
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def scores_table(scores: Sequence[tuple[str, float | None]], note: str = "") -> str:
+    """Labels with a bar each, and a dash for a label without a score. As high without any, so that nothing jumps."""
+    rows = "".join(
+        f"<li><span>{escape(label.replace('_', ' '))}</span><b>{'–' if score is None else f'{score:.1%}'}</b>"
+        f'<i style="width: {score or 0:.1%}"></i></li>'
+        for label, score in scores
+    )
+    note = note if scores else "They appear here once there is a clip."
+    return f'<h3>Scores</h3><ol class="scores">{rows}</ol><p>{escape(note)}</p>'
+
+
+def activation_note(facts: CheckpointFacts) -> str:
+    """How its logits became scores, and why so."""
+    return f"{facts.activation.capitalize()}: {facts.activation_reason}."
+
+
+def table(title: str, rows: Mapping[str, str]) -> str:
+    heading = f"<h3>{escape(title)}</h3>" if title else ""
+    body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows.items())
+    return f'{heading}<dl class="facts">{body}</dl>'
