@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +26,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ast_demo.audio import SAMPLE_RATE
+from ast_demo.comparison import Comparison, common_rasters
 from ast_demo.inspection import Inspection, PatchInspection
 from ast_demo.patches import PatchGrid
 from ast_demo.spectrogram import FRAME_S, HOP_S, hz_to_mel_bin
@@ -74,8 +75,8 @@ def waveform_figure(inspection: Inspection, look: Look = Look()) -> Figure:
     figure, axes, palette = _start(inspection, look, _WAVEFORM_HEIGHT, "Waveform")
     low, high, times = _envelope(inspection.waveform.samples, look, *_seconds(inspection, look))
     axes.fill_between(times, low, high, color=palette.accent, linewidth=0.6)
-    peak = max(float(np.abs(inspection.waveform.samples).max()), 1e-4)
-    axes.set_ylim(-1.08 * peak, 1.08 * peak)
+    peak = float(np.abs(inspection.waveform.samples).max())
+    axes.set_ylim(-1.08 * max(peak, 1e-4), 1.08 * max(peak, 1e-4))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3, symmetric=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     _remark(figure, look, palette, f"amplitude, peak {peak:.2g} of 1")
@@ -144,12 +145,38 @@ def attention_figure(
     )
 
 
+def difference_figure(first: Inspection, second: Inspection, look: Look = Look()) -> Figure:
+    """Where the rollout of the second checkpoint is higher, or lower, than that of the first, on their common raster."""
+    one, other = common_rasters(first, second)
+    figure, axes, palette = _start(first, look, _SPECTROGRAM_HEIGHT, "Rollout: second less first")
+    difference = other - one
+    limit = max(float(np.abs(difference).max()), 1e-12)
+    edges = _FIRST_FRAME_S + np.arange(one.shape[-1] + 1) * HOP_S
+    if one.ndim == 1:
+        axes.stairs(difference, edges, baseline=0, fill=True, color=palette.accent)
+        axes.set_ylim(-1.05 * limit, 1.05 * limit)
+        _remark(figure, look, palette, "× an equal share, over time")
+        return figure
+    colours = Normalize(-limit, limit)
+    axes.pcolormesh(edges, np.arange(one.shape[0] + 1), difference, cmap="PuOr", norm=colours, rasterized=True)
+    _colour_key(figure, look, palette, colours, "PuOr", "× an equal share")
+    _frequency_axis(axes, first.fed[1])
+    return figure
+
+
 def to_png(figure: Figure, look: Look = Look()) -> bytes:
     """Draw a figure."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_PX_PER_INCH * look.scale, facecolor=figure.get_facecolor())
     return buffer.getvalue()
+
+
+def shared_look(comparison: Comparison, look: Look) -> Look:
+    """A look whose time axis and colour scale of relevance fit all inspections of a comparison."""
+    seconds = max(_seconds(one, look)[1] for one in comparison.inspections)
+    relevance = max(float(one.rollout.final.max()) * one.rollout.final.size for one in comparison.inspections)
+    return replace(look, seconds=seconds, relevance_max=relevance)
 
 
 def patch_at_pixel(inspection: Inspection, look: Look, x: float, y: float) -> tuple[int, int] | None:
@@ -163,6 +190,8 @@ def patch_at_pixel(inspection: Inspection, look: Look, x: float, y: float) -> tu
     _, grid = inspection.fed
     start_s, stop_s = _seconds(inspection, look)
     seconds = start_s + (x / look.scale - left) / width * (stop_s - start_s)
+    if not start_s <= seconds <= stop_s:
+        return None
     mel = (total - y / look.scale - bottom) / height * grid.n_mels
     return grid.patch_at(mel, (seconds - _FIRST_FRAME_S) / HOP_S)
 
@@ -272,9 +301,10 @@ def _draw_spectrogram(axes: Axes, inspection: Inspection, colours: str) -> Norma
 
 
 def _frequency_axis(axes: Axes, grid: PatchGrid) -> None:
-    axes.set_ylim(0, grid.n_mels)
-    axes.set_yticks([hz_to_mel_bin(hz, grid.n_mels) for hz in _TICKS_HZ])
+    # 8 kHz is where the last triangle ends, half a bin above the axis: less than a pixel, so its tick is at the edge.
+    axes.set_yticks([min(hz_to_mel_bin(hz, grid.n_mels), grid.n_mels) for hz in _TICKS_HZ])
     axes.set_yticklabels([f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz" for hz in _TICKS_HZ])
+    axes.set_ylim(0, grid.n_mels)  # after the ticks, which would widen it
 
 
 def _tile_edges(grid: PatchGrid) -> tuple[np.ndarray, np.ndarray]:
@@ -307,7 +337,7 @@ def _hatch(figure: Figure, axes: Axes, inspection: Inspection, look: Look, palet
     grid = inspection.checkpoint.grid
     if unseen and grid and (grid.seen_mels, grid.seen_frames) != (grid.n_mels, grid.n_frames):
         mels, frames = grid.n_mels - grid.seen_mels, grid.n_frames - grid.seen_frames
-        parts = [f"{mels} bins"] * (mels > 0) + [f"{frames} frames"] * (frames > 0)
+        parts = [f"{n} {unit}{'s' * (n > 1)}" for n, unit in ((mels, "bin"), (frames, "frame")) if n]
         seen_s = _FIRST_FRAME_S + grid.seen_frames * HOP_S
         boxes[f"in no patch: {', '.join(parts)}"] = [
             (_FIRST_FRAME_S, seen_s, grid.seen_mels, grid.n_mels),
