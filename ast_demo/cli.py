@@ -64,6 +64,45 @@ def inspect(
 
 
 @app.command()
+def compare(
+    clip: Annotated[Path, typer.Argument(help="A recording, as for `inspect`.")],
+    checkpoint: Annotated[list[str], typer.Option(help=_CHECKPOINT_HELP + " Two to four of them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all scores and facts.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Folder for pictures, arrays (NPZ) and JSON.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many scores to print.")] = 5,
+) -> None:
+    """Show a clip to two to four checkpoints, and tell where they agree.
+
+    A checkpoint that cannot be used is told on standard error and leaves the others standing; the exit code is then 2.
+    """
+    from ast_demo.audio import read_audio
+    from ast_demo.checkpoints import CheckpointCache
+    from ast_demo.comparison import compare, describe, summarise_comparison
+
+    settings = read_settings()
+    waveform = read_audio(clip, max_s=settings.max_clip_s)
+    comparison = compare(waveform, checkpoint, CheckpointCache(settings).load)
+    if output is not None:
+        from ast_demo.export import write_comparison
+
+        for path in write_comparison(comparison, output):
+            typer.echo(f"Wrote {path}", err=True)
+    if as_json:
+        typer.echo(json.dumps(summarise_comparison(comparison), ensure_ascii=False))
+    else:
+        for inspection in comparison.inspections:
+            typer.echo(inspection.checkpoint.name)
+            for label, score in inspection.prediction.top(top):
+                typer.echo(f"{score:7.2%}  {label}")
+        for sentence in describe(comparison):
+            typer.echo(sentence)
+    for failure in comparison.failures:
+        typer.echo(failure.message, err=True)
+    if comparison.failures:
+        raise typer.Exit(2)
+
+
+@app.command()
 def checkpoints() -> None:
     """List the checkpoints that can be loaded now."""
     from ast_demo.checkpoints import catalogue

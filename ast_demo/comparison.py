@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -79,36 +79,37 @@ class Comparison:
     agreement: Agreement | None
 
 
-def compare(waveform: Waveform, references: Sequence[str], load: Callable[[str], Checkpoint]) -> Comparison:
+def compare(
+    waveform: Waveform,
+    references: Sequence[str],
+    load: Callable[[str], Checkpoint],
+    progress: Callable[[int], None] = lambda done: None,
+) -> Comparison:
     """Show one clip to two to four checkpoints.
 
     Args:
         references: Names, folders or Hub ids.
         load: Gives the checkpoint of a reference, as `CheckpointCache.load` does. They are asked for one after the
             other and let go at once, so that no more of them are in memory than the cache allows, and one.
+        progress: Told how many checkpoints are done.
 
     Raises:
         CheckpointError: Fewer than two references, more than four, or one twice.
     """
-    results = list(inspect_each(waveform, references, load))
-    inspections = tuple(result for result in results if isinstance(result, Inspection))
-    failures = tuple(result for result in results if isinstance(result, Failure))
-    return Comparison(waveform, inspections, failures, agree(inspections) if len(inspections) > 1 else None)
-
-
-def inspect_each(
-    waveform: Waveform, references: Sequence[str], load: Callable[[str], Checkpoint]
-) -> Iterator[Inspection | Failure]:
-    """The inspections of `compare`, each as soon as it is there."""
     if not 2 <= len(references) <= MOST:
         raise CheckpointError(f"Expected two to {MOST} checkpoints to compare, got {len(references)}.")
     if len(set(references)) < len(references):
         raise CheckpointError("Expected different checkpoints to compare, got one of them twice.")
+    inspections: list[Inspection] = []
+    failures: list[Failure] = []
     for reference in references:
         try:
-            yield inspect(waveform, load(reference))
+            inspections.append(inspect(waveform, load(reference)))
         except AstDemoError as error:
-            yield Failure(reference, str(error))
+            failures.append(Failure(reference, str(error)))
+        progress(len(inspections) + len(failures))
+    agreement = agree(inspections) if len(inspections) > 1 else None
+    return Comparison(waveform, tuple(inspections), tuple(failures), agreement)
 
 
 def agree(inspections: Sequence[Inspection]) -> Agreement:
@@ -168,6 +169,31 @@ def common_rasters(first: Inspection, second: Inspection) -> tuple[np.ndarray, n
     grids = first.checkpoint.grid, second.checkpoint.grid
     over_time = grids[0] is None or grids[1] is None or grids[0].n_mels != grids[1].n_mels
     return rollout_raster(first, n_frames, over_time=over_time), rollout_raster(second, n_frames, over_time=over_time)
+
+
+def describe(comparison: Comparison) -> list[str]:
+    """What the checkpoints agree on, in sentences."""
+    agreement = comparison.agreement
+    if agreement is None:
+        return []
+    names = [one.checkpoint.name for one in comparison.inspections]
+    sentences = []
+    for pair in agreement.pairs:
+        parts = []
+        if pair.same_winner is None:
+            parts.append("they share no label, so their scores cannot be compared")
+        else:
+            winners = [comparison.inspections[i].prediction.top(1)[0][0] for i in (pair.first, pair.second)]
+            parts.append(f"both say {winners[0]}" if pair.same_winner else f"{winners[0]} against {winners[1]}")
+        if pair.divergence is not None:
+            parts.append(f"scores {pair.divergence:.3f} bits apart")
+        if pair.rollout_correlation is not None:
+            parts.append(f"rollouts correlate with {pair.rollout_correlation:+.2f}")
+        sentences.append(f"{names[pair.first]} and {names[pair.second]}: {', '.join(parts)}.")
+    if agreement.ensemble:
+        label, score = agreement.ensemble[0]
+        sentences.append(f"Together (mean of the scores on shared labels): {label}, {score:.1%}.")
+    return sentences
 
 
 def summarise_comparison(comparison: Comparison) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Inspections to files: pictures, arrays and JSON, the same for the page's downloads and the command line."""
+"""Inspections and comparisons to files: pictures, arrays and JSON, the same for the page's downloads and the command line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from ast_demo.comparison import Comparison, summarise_comparison
 from ast_demo.errors import DataError
-from ast_demo.figures import Look, patch_grid_figure, rollout_figure, spectrogram_figure, to_png, waveform_figure
+from ast_demo.figures import (
+    Look,
+    difference_figure,
+    patch_grid_figure,
+    rollout_figure,
+    shared_look,
+    spectrogram_figure,
+    to_png,
+    waveform_figure,
+)
 from ast_demo.inspection import Inspection, summarise
 
 _FIGURES = {
@@ -51,6 +61,42 @@ def arrays(inspection: Inspection) -> bytes:
     return buffer.getvalue()
 
 
+def draw_comparison(comparison: Comparison, look: Look = Look()) -> list[dict[str, bytes]]:
+    """The pictures of each inspection as PNG, as `draw` names them, on one time axis and one colour scale of rollout.
+
+    From the second one on with `difference`: its rollout less that of the first.
+    """
+    if not comparison.inspections:
+        return []
+    look = shared_look(comparison, look)
+    first = comparison.inspections[0]
+    pictures = [draw(one, look) for one in comparison.inspections]
+    for one, others in zip(comparison.inspections[1:], pictures[1:], strict=True):
+        others["difference"] = to_png(difference_figure(first, one, look), look)
+    return pictures
+
+
+def write_comparison(
+    comparison: Comparison, folder: Path, pictures: list[dict[str, bytes]] | None = None
+) -> list[Path]:
+    """Write comparison.json, and a folder for each inspection, 1-NAME, 2-NAME …, as `write_inspection` does.
+
+    Raises:
+        DataError: The folder cannot be written to.
+    """
+    pictures = pictures or draw_comparison(comparison)
+    written = []
+    for number, (one, its_pictures) in enumerate(zip(comparison.inspections, pictures, strict=True), start=1):
+        written += write_inspection(one, folder_of(comparison, number, folder), its_pictures)
+    summary = json.dumps(summarise_comparison(comparison), indent=2, ensure_ascii=False) + "\n"
+    return [*written, *_write_files(folder, {"comparison.json": summary.encode()})]
+
+
+def folder_of(comparison: Comparison, number: int, folder: Path) -> Path:
+    """Where `write_comparison` puts an inspection, by its number from 1."""
+    return folder / f"{number}-{comparison.inspections[number - 1].checkpoint.name.replace('/', '--')}"
+
+
 def write_inspection(inspection: Inspection, folder: Path, pictures: dict[str, bytes] | None = None) -> list[Path]:
     """Write pictures, inspection.json and inspection.npz into a folder, which is made if need be.
 
@@ -67,6 +113,10 @@ def write_inspection(inspection: Inspection, folder: Path, pictures: dict[str, b
     contents = {f"{name}.png": picture for name, picture in pictures.items()}
     contents["inspection.json"] = (json.dumps(summarise(inspection), indent=2, ensure_ascii=False) + "\n").encode()
     contents["inspection.npz"] = arrays(inspection)
+    return _write_files(folder, contents)
+
+
+def _write_files(folder: Path, contents: dict[str, bytes]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():

@@ -34,7 +34,7 @@ from ast_demo.spectrogram import FRAME_S, HOP_S, hz_to_mel_bin
 _PX_PER_INCH = 100  # one inch of a figure is a hundred CSS pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 30, 24  # margins round the axes in CSS pixels
 _KEY_LINE = 20  # below them, a line for the names of the hatches and the colour key; a line each where it is narrow
-_NARROW_PX = 600
+_NARROW_PX = 720
 _WAVEFORM_HEIGHT, _SPECTROGRAM_HEIGHT = 100, 210  # of the axes, in CSS pixels
 _FIRST_FRAME_S = (FRAME_S - HOP_S) / 2  # left edge of frame 0 when each frame is drawn round the middle of its window
 _TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000)
@@ -148,7 +148,7 @@ def attention_figure(
 def difference_figure(first: Inspection, second: Inspection, look: Look = Look()) -> Figure:
     """Where the rollout of the second checkpoint is higher, or lower, than that of the first, on their common raster."""
     one, other = common_rasters(first, second)
-    figure, axes, palette = _start(first, look, _SPECTROGRAM_HEIGHT, "Rollout: second less first")
+    figure, axes, palette = _start(first, look, _SPECTROGRAM_HEIGHT, "Rollout less that of the first")
     difference = other - one
     limit = max(float(np.abs(difference).max()), 1e-12)
     edges = _FIRST_FRAME_S + np.arange(one.shape[-1] + 1) * HOP_S
@@ -379,7 +379,7 @@ def _colour_key(
 ) -> None:
     """A small horizontal colour bar below the axes on the right, its ends labelled."""
     total = figure.get_figheight() * _PX_PER_INCH
-    bar, end = 120, look.width_px - _RIGHT - 30
+    bar, end = 90 if look.width_px < 350 else 120, look.width_px - _RIGHT - 30
     key = figure.add_axes(((end - bar) / look.width_px, 6 / total, bar / look.width_px, 8 / total))
     key.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap=colours)
     key.set_axis_off()

@@ -39,14 +39,18 @@ class Shown:
     patch: PatchInspection | None = None
 
 
-def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
-    """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
+def build_tab(checkpoints: CheckpointCache, settings: Settings) -> gr.Audio:
+    """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`.
+
+    Returns:
+        The clip; who changes it starts an inspection.
+    """
     shown = gr.State(None, time_to_live=3600, delete_callback=lambda old: parts.forget(old and old.folder))
     browser = gr.JSON(visible=False)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=300, elem_classes="side"):
             clip = parts.clip_input("")
-            message = gr.HTML(elem_id="message")
+            message = gr.HTML(elem_id="message", elem_classes="message")
             scores = gr.HTML(parts.scores_table([]), elem_id="scores")
             parts.sample_buttons(clip, "samples")
             checkpoint = gr.Dropdown(
@@ -221,6 +225,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> None:
     for name in ("patch_grid", "rollout"):
         pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet)
     close_patch.click(close, [shown], [shown, patch_panel, pictures["patch_grid"]], **quiet)
+    return clip
 
 
 def _draw_into_folder(inspection: Inspection, reference: str, look: Look) -> Shown:

@@ -15,7 +15,7 @@ from ast_demo.checkpoints import CheckpointCache, default_checkpoint
 from ast_demo.export import draw
 from ast_demo.inspection import inspect as inspect_clip
 from ast_demo.settings import Settings
-from ast_demo.ui import inspect
+from ast_demo.ui import compare, inspect
 
 _FOLDER = Path(__file__).parent
 _KEPT_S = 3600  # uploads and results are deleted after an hour
@@ -27,11 +27,22 @@ def build_page(settings: Settings, checkpoints: CheckpointCache) -> gr.Blocks:
         gr.HTML(
             "<h1>AST Demo</h1><p>What did this audio model hear, and why was it wrong?</p>", elem_classes="masthead"
         )
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab("Inspect", id="inspect"):
-                inspect.build_tab(checkpoints, settings)
+                inspected = inspect.build_tab(checkpoints, settings)
+                to_compare = gr.Button("Compare checkpoints on this clip", size="sm", elem_id="to-compare")
+            with gr.Tab("Compare", id="compare"):
+                compared = compare.build_tab(checkpoints, settings)
+                to_inspect = gr.Button("Inspect this clip", size="sm", elem_id="to-inspect")
             with gr.Tab("How to read this", id="guide"):
                 gr.Markdown((_FOLDER / "guide.md").read_text(encoding="utf-8"), elem_classes="guide")
+        for button, here, there, tab in (
+            (to_compare, inspected, compared, "compare"),
+            (to_inspect, compared, inspected, "inspect"),
+        ):
+            button.click(
+                lambda clip, tab=tab: (clip, gr.Tabs(selected=tab)), [here], [there, tabs], api_visibility="private"
+            )
     return page
 
 

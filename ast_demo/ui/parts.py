@@ -28,7 +28,7 @@ def clip_input(prefix: str) -> gr.Audio:
         sources=["microphone"], type="filepath", label="Say “seven”", elem_id=f"{prefix}clip", buttons=["download"]
     )
     # Apart from the microphone, as an upload to `gr.Audio` takes no WebM and no MP4: to it those are videos.
-    file = gr.File(label="Or drop a recording", elem_id=f"{prefix}file", height=90)
+    file = gr.File(label="Or drop a recording", elem_id=f"{prefix}file", height=112)
     file.upload(lambda path: (path, None), [file], [clip, file], api_visibility="private", show_progress="hidden")
     return clip
 

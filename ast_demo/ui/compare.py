@@ -1,0 +1,241 @@
+"""The Compare tab: one clip, two to four checkpoints, side by side."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from ast_demo import export
+from ast_demo.audio import read_audio
+from ast_demo.checkpoints import MIT_CHECKPOINTS, CheckpointCache, shipped_names
+from ast_demo.comparison import MOST, Comparison, compare, describe, match_key
+from ast_demo.errors import AstDemoError
+from ast_demo.inspection import Inspection
+from ast_demo.settings import Settings
+from ast_demo.ui import parts
+
+_PICTURES = {
+    "waveform": "Waveform of the clip over time",
+    "spectrogram": "Spectrogram, as this checkpoint was fed it",
+    "patch_grid": "This checkpoint's patches",
+    "rollout": "This checkpoint's attention rollout",
+    "difference": "This checkpoint's rollout less that of the first",
+}
+_BARS = 5  # labels in each column
+
+
+@dataclass(frozen=True)
+class Column:
+    """The components of one checkpoint's column."""
+
+    panel: gr.Column
+    text: gr.HTML
+    pictures: dict[str, gr.Image]
+
+
+def build_tab(checkpoints: CheckpointCache, settings: Settings) -> gr.Audio:
+    """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`.
+
+    Returns:
+        The clip; who changes it starts a comparison.
+    """
+    files = gr.State(None, time_to_live=3600, delete_callback=parts.forget)  # folder behind what is shown
+    browser = gr.JSON(visible=False)
+    with gr.Row():
+        with gr.Column(scale=1, min_width=300):
+            clip = parts.clip_input("compare-")
+        with gr.Column(scale=2, min_width=300):
+            chosen = gr.Dropdown(
+                [*shipped_names(), *MIT_CHECKPOINTS],
+                value=shipped_names()[:MOST],
+                multiselect=True,
+                max_choices=MOST,
+                allow_custom_value=True,
+                label="Two to four checkpoints",
+                info="Or type folders or Hugging Face Hub ids, each followed by Enter",
+                elem_id="compare-checkpoints",
+            )
+            go = gr.Button("Compare", variant="primary", elem_id="compare-go")
+            parts.sample_buttons(clip, "compare-samples")
+    message = gr.HTML(elem_id="compare-message", elem_classes="message")
+    agreement = gr.HTML(elem_id="agreement")
+    with gr.Row(elem_id="compare-columns", equal_height=False):
+        columns = [_column(number) for number in range(MOST)]
+    facts = gr.HTML(elem_id="compare-facts")
+    with gr.Accordion("Downloads", open=False, visible=False, elem_id="compare-downloads") as downloads_panel:
+        downloads = gr.Files(interactive=False, show_label=False)
+
+    results: list[Component | gr.Column] = [files, message, agreement, facts, downloads_panel, downloads]
+    for column in columns:
+        results += [column.panel, column.text, *column.pictures.values()]
+
+    def clear(complaint: str = "") -> dict[Any, object]:
+        alert = f'<p role="alert">{escape(complaint)}</p>' if complaint else ""
+        panels = {column.panel: gr.update(visible=False) for column in columns}
+        hidden = {downloads_panel: gr.update(visible=False), downloads: None}
+        return {files: None, message: alert, agreement: "", facts: "", **hidden, **panels}
+
+    def show(
+        path: str | None,
+        references: list[str] | None,
+        seen_by: dict | None,
+        progress: gr.Progress = gr.Progress(),
+    ) -> dict[Any, object]:
+        if path is None:
+            return clear()
+        references = [reference.strip() for reference in references or []]
+        try:
+            progress(0, "Reading the recording")
+            waveform = read_audio(path, max_s=settings.max_clip_s)
+            comparison = compare(
+                waveform,
+                references,
+                checkpoints.load,
+                lambda done: progress((done, len(references) + 1), f"{done} of {len(references)} checkpoints"),
+            )
+        except AstDemoError as error:
+            return clear(str(error))
+        look = parts.look(seen_by, zoom=False)
+        folder = Path(tempfile.mkdtemp(prefix="ast-demo-"))
+        paths = export.write_comparison(comparison, folder, export.draw_comparison(comparison, look))
+        values: dict[Any, object] = {
+            files: folder,
+            message: "",
+            agreement: _agreement(comparison),
+            facts: _facts(comparison),
+            downloads_panel: gr.update(visible=True),
+            downloads: _archive(folder, paths),
+        }
+        values |= {column.panel: gr.update(visible=False) for column in columns}
+        order = _label_order(comparison.inspections)
+        for number, (column, one) in enumerate(zip(columns, comparison.inspections, strict=False), start=1):
+            values |= {column.panel: gr.update(visible=True), column.text: _heading(one, order)}
+            pictures_folder = export.folder_of(comparison, number, folder)
+            for name, picture in column.pictures.items():
+                file = pictures_folder / f"{name}.png"
+                values[picture] = gr.update(value=str(file) if file.is_file() else None, visible=file.is_file())
+        for column, failure in zip(columns[len(comparison.inspections) :], comparison.failures, strict=False):
+            text = f'<h2>{escape(failure.checkpoint)}</h2><p role="alert">{escape(failure.message)}</p>'
+            values |= {column.panel: gr.update(visible=True), column.text: text}
+            values |= {picture: gr.update(value=None, visible=False) for picture in column.pictures.values()}
+        return values
+
+    run: dict[str, Any] = {
+        "fn": show,
+        "inputs": [clip, chosen, browser],
+        "outputs": results,
+        "js": f"(clip, chosen, browser) => [clip, chosen, {_LOOK_OF_COLUMN}]",
+        "show_progress_on": [message],
+        "trigger_mode": "always_last",
+        "api_visibility": "private",
+    }
+    clip.change(**run)
+    go.click(**run)
+    return clip
+
+
+# The width of a column once there are as many as are chosen.
+_LOOK_OF_COLUMN = """(() => {
+    const all = document.querySelector('#compare-columns').parentElement.clientWidth;
+    const beside = all < 640 ? 1 : Math.max(1, Math.min(chosen.length, Math.floor(all / 300)));
+    return {
+        width: Math.floor((all - 16 * (beside - 1)) / beside),
+        dark: document.body.classList.contains('dark'),
+    };
+})()"""
+
+
+def _column(number: int) -> Column:
+    with gr.Column(min_width=280, visible=False, elem_id=f"compare-column-{number + 1}") as panel:
+        text = gr.HTML(elem_classes="heading")
+        pictures = {
+            name: parts.picture(f"compare-{number + 1}-{name.replace('_', '-')}", alt)
+            for name, alt in _PICTURES.items()
+        }
+    return Column(panel, text, pictures)
+
+
+def _label_order(inspections: tuple[Inspection, ...]) -> list[str]:
+    """Keys of the labels to show in every column, in one order: the best of each, by the highest of their scores."""
+    best: dict[str, float] = {}
+    for one in inspections:
+        for label, score in one.prediction.top(_BARS):
+            key = match_key(label)
+            best[key] = max(best.get(key, 0.0), score)
+    return sorted(best, key=lambda key: -best[key])
+
+
+def _heading(inspection: Inspection, order: list[str]) -> str:
+    scores = {match_key(label): (label, score) for label, score in reversed(inspection.prediction.top())}
+    rows = [scores.get(key, (key, None)) for key in order]
+    winner = inspection.prediction.top(1)[0][0].replace("_", " ")
+    return f"<h2>{escape(inspection.checkpoint.name)}</h2><p>says <b>{escape(winner)}</b></p>" + parts.scores_table(
+        rows, parts.activation_note(inspection.checkpoint)
+    )
+
+
+def _agreement(comparison: Comparison) -> str:
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in describe(comparison))
+    agreement = comparison.agreement
+    if agreement is None:
+        return ""
+    unshared = ""
+    for one, labels in zip(comparison.inspections, agreement.unshared_labels, strict=True):
+        if labels:
+            shown = ", ".join(labels[:20]) + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")
+            unshared += f"<li>Only {escape(one.checkpoint.name)} or not all know: {escape(shown)}.</li>"
+    ensemble = ""
+    if agreement.ensemble:
+        rows = parts.scores_table(list(agreement.ensemble[:_BARS]))
+        ensemble = f"<details><summary>Ensemble: mean of the scores on shared labels</summary>{rows}</details>"
+    return f"<h2>Where they agree</h2><ul>{sentences}{unshared}</ul>{ensemble}"
+
+
+def _facts(comparison: Comparison) -> str:
+    """A table with a column for each checkpoint."""
+    rows: dict[str, list[str]] = {}
+    for one in comparison.inspections:
+        for name, value in _facts_of(one).items():
+            rows.setdefault(name, []).append(value)
+    head = "".join(f"<th>{escape(one.checkpoint.name)}</th>" for one in comparison.inspections)
+    body = "".join(
+        f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>"
+        for name, values in rows.items()
+    )
+    return f'<div class="scrolls"><table class="facts"><tr><th></th>{head}</tr>{body}</table></div>' if body else ""
+
+
+def _facts_of(inspection: Inspection) -> dict[str, str]:
+    facts, grid, fed = inspection.checkpoint, inspection.checkpoint.grid, inspection.checkpoint.input
+    return {
+        "parameters": f"{facts.n_parameters / 1e6:.1f} M",
+        "layers × heads": f"{facts.n_layers} × {facts.n_heads}",
+        "tokens": str(grid.n_tokens if grid else inspection.rollout.maps.shape[-1]),
+        "patches": f"{grid.n_frequency} × {grid.n_time}" if grid else "no patch grid",
+        "strides": f"{grid.frequency_stride} bins, {grid.time_stride} frames" if grid else "–",
+        "input": f"{inspection.input_s:.2f} s" + (f", {fed.n_frames} frames" if fed else ""),
+        "mean, deviation": f"{fed.mean:.3f}, {fed.std:.3f}" if fed else "its own",
+        "activation": facts.activation,
+        "labels": str(len(facts.labels)),
+        "padding": f"{inspection.padding_share:.0%}",
+        "cut off": f"{inspection.truncated_s:.2f} s",
+        "rollout on padding": f"{inspection.rollout.padding_share[-1]:.0%}",
+        "computed": f"{inspection.seconds:.2f} s, {inspection.precision}",
+    }
+
+
+def _archive(folder: Path, paths: list[Path]) -> list[str]:
+    """One ZIP of everything, and the summary."""
+    import zipfile
+
+    archive = folder / "comparison.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for path in paths:
+            zipped.write(path, path.relative_to(folder))
+    return [str(archive), str(folder / "comparison.json")]
