@@ -102,7 +102,7 @@ def dog_bark(rng: np.random.Generator, rate: int, seconds: float, pitch: float, 
     track = np.zeros(int(seconds * rate))
     size = (450 / pitch) ** 0.5  # the bigger the dog, the lower its formants and the longer its bark
     shut = formants(8, (480 / size, 160, 1.0), (1000 / size, 250, 0.4), (2600 / size, 500, 0.1))
-    wide = formants(8, (800 / size, 230, 1.0), (1450 / size, 300, 0.8), (2900 / size, 500, 0.2), (4700, 900, 0.1))
+    wide = formants(9, (800 / size, 230, 1.0), (1450 / size, 300, 0.9), (2900 / size, 500, 0.15), (4700, 900, 0.1))
     for at in barks:
         count = int(rng.uniform(0.17, 0.24) * size * rate)
         opening = shape(count, (0, 0.1), (0.25, 1), (0.5, 0.9), (0.9, 0))
@@ -117,16 +117,16 @@ def dog_bark(rng: np.random.Generator, rate: int, seconds: float, pitch: float, 
 def rooster(rng: np.random.Generator, rate: int, seconds: float, pitch: float, hold: float, rasp: float) -> Samples:
     """Cock-a-doodle-doo: short calls, then one held and sinking at its end, through a narrow, piercing throat."""
     track = np.zeros(int(seconds * rate))
-    throat = formants(4, (1450, 300, 1.0), (2600, 450, 0.3), (4200, 900, 0.25))
-    cock, a, doodle = (0.0, 0.17, 0.8, 0.9, 0.7), (0.31, 0.12, 0.9, 0.95, 0.5), (0.46, 0.28, 1.0, 1.05, 0.9)
-    doo = (0.77, hold, 1.08, 0.93, 1.0)
+    throat = formants(7, (1450, 330, 1.0), (2500, 350, 0.25), (4200, 700, 0.15))
+    cock, a, doodle = (0.0, 0.18, 0.9, 0.95, 0.6), (0.3, 0.12, 0.95, 0.98, 0.5), (0.43, 0.32, 1.0, 1.05, 0.9)
+    doo = (0.73, hold, 1.06, 0.95, 1.0)
     for at, length, first, last, loud in (cock, a, doodle, doo):
         count = int(length * rate)
-        pitch_line = pitch * shape(count, (0, first * 0.8), (0.1, first), (0.75, last), (1, last * 0.84))
+        pitch_line = pitch * shape(count, (0, first * 0.85), (0.03 / length, first), (0.8, last), (1, last * 0.87))
         pitch_line *= 1 + 0.004 * wander(rng, count, rate, 40) + 0.012 * wander(rng, count, rate, 5)
-        hoarse = rasp * shape(count, (0, 1), (0.3, 0.3), (0.7, 0.4), (1, 1))
+        hoarse = rasp * (shape(count, (0, 1), (0.3, 0.2), (0.7, 0.3), (1, 1)) if length == hold else 1.5)
         voice = harmonics(pitch_line, rate, throat) * (1 + 0.7 * hoarse * wander(rng, count, rate, 70))
-        loudness = loud * shape(count, (0, 0), (0.05, 0.8), (0.3, 1), (0.8, 0.7), (1, 0))
+        loudness = loud * shape(count, (0, 0), (0.02 / length, 0.9), (0.3, 1), (0.8, 0.6), (1, 0))
         loudness *= 1 + 0.15 * wander(rng, count, rate, 8)
         add(track, loudness * (voice + 0.5 * hoarse * noise(rng, count, rate, throat)), int(at * rate))
     return track
@@ -195,18 +195,20 @@ def clock_tick(rng: np.random.Generator, rate: int, seconds: float, every: float
 
 
 def helicopter(rng: np.random.Generator, rate: int, seconds: float, blades: float, whine: float, far: float) -> Samples:
-    """Blades chop the air ``blades`` times a second: a thump and a swish each time, over the roar of a turbine."""
+    """Blades chop the air ``blades`` times a second, a thump and a swish each time; roar of the exhaust, a turbine's whine."""
     count = int(seconds * rate)
     turn = np.cumsum(blades * (1 + 0.01 * wander(rng, count, rate, 1))) / rate % 1
     chop = np.exp(-turn * 5) * (1 - np.exp(-turn * 40))
-    thump = harmonics(np.full(count, blades), rate, curve((15, -20), (60, 0), (150, -3), (400, -18), (1000, -45)), 800)
-    air = curve((40, -3), (100, 2), (300, 0), (700, -7), (2000, -15 - far), (8000, -27 - 2 * far))
+    thump = harmonics(np.full(count, blades), rate, curve((15, -20), (50, 0), (150, -2), (400, -18), (1000, -45)), 800)
+    air = curve((40, -3), (90, 2), (250, 0), (600, -7), (1200, -12), (2500, -15 - far), (8000, -28 - 2 * far))
     roar = noise(rng, count, rate, air)
-    swish = noise(rng, count, rate, curve((150, -12), (500, -4), (1500, 0), (4000, -7 - far), (9000, -16 - 2 * far)))
+    swish = noise(rng, count, rate, curve((100, -6), (300, 0), (900, -3), (2000, -9 - far), (9000, -28 - 2 * far)))
     spin = 2 * np.pi * np.cumsum(whine * (1 + 0.002 * wander(rng, count, rate, 2))) / rate
     turbine = np.sin(spin) + np.sin(1.87 * spin) + np.sin(2.4 * spin)
-    swell = 1 + 0.15 * wander(rng, count, rate, 0.8)
-    return (0.7 * thump + roar * (0.55 + 0.9 * chop) + 0.8 * swish * chop + 0.03 * turbine) * np.clip(swell, 0.5, 1.5)
+    swell = np.clip(1 + 0.15 * wander(rng, count, rate, 0.8), 0.5, 1.5)
+    sound = (0.7 * thump + roar * (0.8 + 0.6 * chop) + 0.6 * swish * chop + 0.02 * turbine) * swell
+    behind = np.arange(count) - rate * (0.002 + 0.0004 * wander(rng, count, rate, 0.5))
+    return sound + 0.3 * np.interp(behind, np.arange(count), sound)  # the ground reflects it: slow stripes
 
 
 def chainsaw(rng: np.random.Generator, rate: int, seconds: float, throttle: Sequence[tuple[float, float]]) -> Samples:
