@@ -39,11 +39,11 @@ class Column:
     pictures: dict[str, gr.Image]
 
 
-def build_tab(checkpoints: CheckpointCache, settings: Settings) -> gr.Audio:
+def build_tab(checkpoints: CheckpointCache, settings: Settings) -> tuple[gr.Audio, gr.Button]:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`.
 
     Returns:
-        The clip; who changes it starts a comparison.
+        The clip (who changes it starts a comparison), and the button that takes it to the inspection.
     """
     files = gr.State(None, time_to_live=3600, delete_callback=parts.forget)  # folder behind what is shown
     browser = gr.JSON(visible=False)
@@ -61,7 +61,9 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> gr.Audio:
                 info="Or type folders or Hugging Face Hub ids, each followed by Enter",
                 elem_id="compare-checkpoints",
             )
-            go = gr.Button("Compare", variant="primary", elem_id="compare-go")
+            with gr.Row():
+                go = gr.Button("Compare", variant="primary", size="sm", elem_id="compare-go")
+                to_inspect = gr.Button("Inspect this clip", size="sm", elem_id="to-inspect")
             parts.sample_buttons(clip, "compare-samples")
     message = gr.HTML(elem_id="compare-message", elem_classes="message")
     agreement = gr.HTML(elem_id="agreement")
@@ -137,7 +139,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> gr.Audio:
     }
     clip.change(**run)
     go.click(**run)
-    return clip
+    return clip, to_inspect
 
 
 # The width of a column once there are as many as are chosen.
@@ -151,6 +153,12 @@ _LOOK_OF_COLUMN = """(() => {
 })()"""
 
 
+_READING = """
+<p class="reading">Scores apart: Jensen–Shannon divergence on the shared labels; 0 bits are equal scores, 1 bit is as
+different as can be. Rollouts are drawn on one colour scale, and correlated where both checkpoints heard the clip.</p>
+"""
+
+
 def _column(number: int) -> Column:
     with gr.Column(min_width=280, visible=False, elem_id=f"compare-column-{number + 1}") as panel:
         text = gr.HTML(elem_classes="heading")
@@ -162,22 +170,22 @@ def _column(number: int) -> Column:
 
 
 def _label_order(inspections: tuple[Inspection, ...]) -> list[str]:
-    """Keys of the labels to show in every column, in one order: the best of each, by the highest of their scores."""
-    best: dict[str, float] = {}
+    """The labels to show in every column, in one order: the best of each, by the highest of their scores."""
+    best: dict[str, tuple[float, str]] = {}
     for one in inspections:
         for label, score in one.prediction.top(_BARS):
             key = match_key(label)
-            best[key] = max(best.get(key, 0.0), score)
-    return sorted(best, key=lambda key: -best[key])
+            best[key] = max(best.get(key, (0.0, label)), (score, label))
+    return [label for _, label in sorted(best.values(), reverse=True)]
 
 
 def _heading(inspection: Inspection, order: list[str]) -> str:
-    scores = {match_key(label): (label, score) for label, score in reversed(inspection.prediction.top())}
-    rows = [scores.get(key, (key, None)) for key in order]
+    scores = {match_key(label): score for label, score in reversed(inspection.prediction.top())}
+    rows = [(label, scores.get(match_key(label))) for label in order]
     winner = inspection.prediction.top(1)[0][0].replace("_", " ")
-    return f"<h2>{escape(inspection.checkpoint.name)}</h2><p>says <b>{escape(winner)}</b></p>" + parts.scores_table(
-        rows, parts.activation_note(inspection.checkpoint)
-    )
+    sequence = "" if inspection.spectrogram else " No spectrogram, no patch grid: it reads a sequence over time."
+    heading = f"<h2>{escape(inspection.checkpoint.name)}</h2><p>says <b>{escape(winner)}</b>.{sequence}</p>"
+    return heading + parts.scores_table(rows, parts.activation_note(inspection.checkpoint))
 
 
 def _agreement(comparison: Comparison) -> str:
@@ -189,12 +197,12 @@ def _agreement(comparison: Comparison) -> str:
     for one, labels in zip(comparison.inspections, agreement.unshared_labels, strict=True):
         if labels:
             shown = ", ".join(labels[:20]) + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")
-            unshared += f"<li>Only {escape(one.checkpoint.name)} or not all know: {escape(shown)}.</li>"
+            unshared += f"<li>{escape(one.checkpoint.name)} has labels that not all share: {escape(shown)}.</li>"
     ensemble = ""
     if agreement.ensemble:
         rows = parts.scores_table(list(agreement.ensemble[:_BARS]))
         ensemble = f"<details><summary>Ensemble: mean of the scores on shared labels</summary>{rows}</details>"
-    return f"<h2>Where they agree</h2><ul>{sentences}{unshared}</ul>{ensemble}"
+    return f"<h2>Where they agree</h2><ul>{sentences}{unshared}</ul>{_READING}{ensemble}"
 
 
 def _facts(comparison: Comparison) -> str:

@@ -39,11 +39,11 @@ class Shown:
     patch: PatchInspection | None = None
 
 
-def build_tab(checkpoints: CheckpointCache, settings: Settings) -> gr.Audio:
+def build_tab(checkpoints: CheckpointCache, settings: Settings) -> tuple[gr.Audio, gr.Button]:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`.
 
     Returns:
-        The clip; who changes it starts an inspection.
+        The clip (who changes it starts an inspection), and the button that takes it to the comparison.
     """
     shown = gr.State(None, time_to_live=3600, delete_callback=lambda old: parts.forget(old and old.folder))
     browser = gr.JSON(visible=False)
@@ -61,6 +61,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> gr.Audio:
                 allow_custom_value=True,
                 elem_id="checkpoint",
             )
+            to_compare = gr.Button("Compare checkpoints on this clip", size="sm", elem_id="to-compare")
         with gr.Column(scale=3, min_width=300, elem_id="pictures"):
             welcome = gr.HTML(_WELCOME, elem_id="welcome")
             pictures = {name: parts.picture(f"picture-{name.replace('_', '-')}", alt) for name, alt in _ALT.items()}
@@ -225,7 +226,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> gr.Audio:
     for name in ("patch_grid", "rollout"):
         pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet)
     close_patch.click(close, [shown], [shown, patch_panel, pictures["patch_grid"]], **quiet)
-    return clip
+    return clip, to_compare
 
 
 def _draw_into_folder(inspection: Inspection, reference: str, look: Look) -> Shown:

@@ -29,11 +29,9 @@ def build_page(settings: Settings, checkpoints: CheckpointCache) -> gr.Blocks:
         )
         with gr.Tabs() as tabs:
             with gr.Tab("Inspect", id="inspect"):
-                inspected = inspect.build_tab(checkpoints, settings)
-                to_compare = gr.Button("Compare checkpoints on this clip", size="sm", elem_id="to-compare")
+                inspected, to_compare = inspect.build_tab(checkpoints, settings)
             with gr.Tab("Compare", id="compare"):
-                compared = compare.build_tab(checkpoints, settings)
-                to_inspect = gr.Button("Inspect this clip", size="sm", elem_id="to-inspect")
+                compared, to_inspect = compare.build_tab(checkpoints, settings)
             with gr.Tab("How to read this", id="guide"):
                 gr.Markdown((_FOLDER / "guide.md").read_text(encoding="utf-8"), elem_classes="guide")
         for button, here, there, tab in (
