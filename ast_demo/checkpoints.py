@@ -42,6 +42,7 @@ MIT_CHECKPOINTS = tuple(
 )
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+_AST = "audio-spectrogram-transformer"
 _AUDIOSET_LABELS = 527
 # What `ASTFeatureExtractor` assumes where preprocessor_config.json is silent.
 _EXTRACTOR_DEFAULTS: dict[str, Any] = {
@@ -223,7 +224,7 @@ def read_facts(folder: Path, name: str | None = None) -> CheckpointFacts:
     """
     name = name or folder.name
     config = _read_json(folder, "config.json", name)
-    if config.get("model_type") != "audio-spectrogram-transformer":
+    if config.get("model_type") != _AST:
         return _read_sequence_facts(folder, name, config)
     from transformers import ASTConfig
 
@@ -271,7 +272,7 @@ def _read_sequence_facts(folder: Path, name: str, config: dict[str, Any]) -> Che
     if kind not in CLASSIFIERS:
         raise CheckpointError(
             f"{name!r} is of type {kind!r}, which is no audio classifier. Expected an Audio Spectrogram Transformer "
-            f"('audio-spectrogram-transformer') or one of {', '.join(sorted(set(CLASSIFIERS) - {kind}))}."
+            f"({_AST!r}) or one of {', '.join(sorted(set(CLASSIFIERS) - {_AST}))}."
         )
     try:
         settings: Any = AutoConfig.for_model(**config)
@@ -316,7 +317,9 @@ def _read_grid(ast: Any, name: str) -> PatchGrid:
     }
     for key, value in sizes.items():
         if not isinstance(value, int) or value < 1:
-            raise CheckpointError(f"The config.json of {name!r} has {key} = {value!r}. Expected a whole number above 0.")
+            raise CheckpointError(
+                f"The config.json of {name!r} has {key} = {value!r}. Expected a whole number above 0."
+            )
     grid = PatchGrid(*sizes.values())
     if grid.patch_size > min(grid.n_mels, grid.n_frames):
         raise CheckpointError(

@@ -26,7 +26,7 @@ def textbook_rollout(attentions: np.ndarray) -> np.ndarray:
     Returns:
         (layers, tokens, tokens): at [d], how much of each input token (column) is in each token (row) after layer d.
     """
-    mean = attentions.astype(np.float64).mean(axis=1)
+    mean = attentions.mean(axis=1, dtype=np.float64)
     rollouts = []
     product = np.eye(mean.shape[1])
     for layer in mean:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
-from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+from transformers import ASTConfig, ASTForAudioClassification
 
 LABELS = ("bell", "dog", "rain", "seven", "wind")
 
@@ -40,7 +41,7 @@ def build_model(seed: int = 0, labels: tuple[str, ...] = LABELS, **config: objec
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 2 and ("q_proj" in name or "k_proj" in name or "query" in name or "key" in name):
-                parameter.normal_(std=1.2 * parameter.shape[1] ** -0.5)
+                parameter.normal_(std=1.8 * parameter.shape[1] ** -0.5)
             elif parameter.ndim >= 2:
                 # Position embeddings and special tokens start as zeros, for which every place would look the same.
                 parameter.normal_(
@@ -51,18 +52,19 @@ def build_model(seed: int = 0, labels: tuple[str, ...] = LABELS, **config: objec
     return model.eval()
 
 
-def save(
-    model: ASTForAudioClassification, folder: Path, mean: float = -6.5, std: float = 5.3, **extractor: object
-) -> Path:
+def save(model: ASTForAudioClassification, folder: Path, **extractor: object) -> Path:
     """A checkpoint folder; what is given for the extractor replaces what fits the model."""
     model.save_pretrained(folder)
     settings = {
+        "feature_extractor_type": "ASTFeatureExtractor",
+        "sampling_rate": 16_000,
         "num_mel_bins": model.config.num_mel_bins,
         "max_length": model.config.max_length,
-        "mean": mean,
-        "std": std,
+        "do_normalize": True,
+        "mean": -6.5,
+        "std": 5.3,
     }
-    ASTFeatureExtractor(**{**settings, **extractor}).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps({**settings, **extractor}))
     return folder
 
 
