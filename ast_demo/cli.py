@@ -103,6 +103,84 @@ def compare(
 
 
 @app.command()
+def finetune(
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            help="Labelled clips: a folder, a CSV or JSONL table, a zip, a Hub data set name[:config][@split]."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Folder of the new checkpoint. A run that was killed goes on from there.")
+    ],
+    base: Annotated[str | None, typer.Option(help="What to start from. " + _CHECKPOINT_HELP)] = None,
+    from_config: Annotated[
+        Path | None,
+        typer.Option(help="Train from scratch: a model's config.json, or a recipe (see recipes/README.md)."),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Options to start from: default, or esc50.")] = "default",
+    extra: Annotated[
+        list[str] | None, typer.Option(help="More clips to learn from that are never held out, such as synthetic ones.")
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="Hold out the clips with this value, such as fold=4."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Keep clips with one value of this column on one side.")
+    ] = None,
+    label_column: Annotated[str, typer.Option(help="Column with the label, if it has no usual name.")] = "",
+    file_column: Annotated[str, typer.Option(help="Column with the recording, if it has no usual name.")] = "",
+    multi_label: Annotated[bool, typer.Option(help="A clip may have several labels, separated by semicolons.")] = False,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the clips.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Clips in a batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Largest learning rate.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Frames (10 ms) of the new checkpoint's input.")] = None,
+    strides: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="FREQUENCY TIME", help="Strides of the new checkpoint's patches.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Choose the best step by it: f1, accuracy, map, loss ...")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=0, help="Stop after so many evaluations without a better one.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the split, the weights and the batches.")] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(metavar="ID", help="Upload the result to the Hub as this model.")
+    ] = None,
+) -> None:
+    """Train a checkpoint on labelled clips: from a base, or from scratch."""
+    from ast_demo.finetune_options import choose_options
+    from ast_demo.finetuning import finetune
+    from ast_demo.finetuning import push_to_hub as push
+    from ast_demo.labelled_clips import ReadingOptions, join_clips, read_labelled_clips
+
+    strides = strides or (None, None)
+    asked = {
+        "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "n_frames": frames,
+        "frequency_stride": strides[0], "time_stride": strides[1], "metric": metric, "patience": patience,
+        "seed": seed, "group_column": group,
+    }  # fmt: skip
+    recipe = choose_options(base, from_config, preset, asked, hold_out or [])
+    reading = ReadingOptions(file_column, label_column, multi_label)
+    clips = join_clips([read_labelled_clips(source, reading) for source in data])
+    more = [read_labelled_clips(source, reading) for source in extra or []]
+    result = finetune(
+        clips,
+        recipe.base,
+        output,
+        recipe.options,
+        extra=more,
+        card=recipe.card,
+        progress=lambda line: typer.echo(line, err=True),
+    )
+    for name, value in result.metrics.items():
+        typer.echo(f"{name:>24}  {value:.4g}")
+    typer.echo(f"Wrote {result.folder}", err=True)
+    if push_to_hub:
+        typer.echo(push(result.folder, push_to_hub))
+
+
+@app.command()
 def checkpoints() -> None:
     """List the checkpoints that can be loaded now."""
     from ast_demo.checkpoints import catalogue

@@ -6,14 +6,13 @@ The 🤗 `Trainer` runs the loop: evaluation, checkpoints, resuming, several pro
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from transformers import ASTConfig, ASTForAudioClassification, PretrainedConfig
 from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.checkpoints import find_checkpoint, load_checkpoint
 from ast_demo.errors import AudioError, CheckpointError, DataError
+from ast_demo.finetune_options import FinetuneOptions, check_options, options_as_json
 from ast_demo.labelled_clips import LabelledClip, LabelledClips
 from ast_demo.model_card import CardText, write_card
 from ast_demo.muon import MuonWithAdamW
@@ -33,7 +33,6 @@ from ast_demo.settings import Settings
 from ast_demo.small_ast import ColumnAst, grid_of, interpolate_positions, start_from_scratch
 from ast_demo.spectrogram import InputSettings, compute_spectrograms
 from ast_demo.training_batches import (
-    Augmentation,
     DrawingOrder,
     SpectrogramBatches,
     Stage,
@@ -42,94 +41,12 @@ from ast_demo.training_batches import (
     make_training_clip,
     measure_statistics,
 )
+from ast_demo.training_split import Split, split_clips, write_split
 
 Progress = Callable[[str], None]
 Batch = dict[str, Tensor]
 
-GENTLE = Augmentation(
-    copies=3,
-    pitch=2,
-    stretch=0.15,
-    sound_noise=0.3,
-    transition=0.2,
-    clipping=0.1,
-    gain_db=12,
-    mixup=0.3,
-    mask_bins=16,
-    mask_frames=24,
-)
-TRAINING, VALIDATION, TEST = "training", "validation", "test"
-_VALIDATION_SPLITS = ("validation", "valid", "val", "dev")
-_TEST_SPLITS = ("test", "eval")
 _STATE_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "model.safetensors")
-
-
-@dataclass(frozen=True)
-class FinetuneOptions:
-    """How to train. The defaults suit a pre-trained base and a few hundred clips.
-
-    Attributes:
-        epochs, batch_size: Passes over the training clips, and clips in a batch.
-        stages: Takes the place of `epochs` and `batch_size`: parts of the run with lengths and batches of their own.
-        learning_rate: Of AdamW.
-        muon_learning_rate: Where above 0, Muon trains the matrices inside the layers, at this rate.
-        warmup, decay: Shares of the steps in which the learning rate rises from 0, and falls to 0 at the end.
-        weight_decay, label_smoothing: As usual.
-        validation: Column of the data -> values: clips with such a value are held out for validation.
-        group_column: Where `validation` is empty: clips with one value of this column stay on one side.
-        validation_share: Where `validation` is empty: the share of the clips that is held out.
-        balanced: Draw labels by their weight, instead of each clip once in an epoch.
-        label_power: Where balanced: how much the number of a label's clips weighs; 0: each label comes equally often.
-        extra_share: Where balanced: share of the draws of a label that are extra clips, if it has any.
-        evaluations: How often to evaluate and save during the run; 0: after each epoch.
-        metric: What the best checkpoint is chosen by; "" keeps the last.
-        patience: Evaluations without a better value of the metric after which the run stops; 0: never.
-        n_frames, frequency_stride, time_stride: Of the new checkpoint, if it is an AST; 0: those of the base.
-        max_seconds: Longest clip that a model without spectrograms is fed.
-        bfloat16: Train in bfloat16 autocast.
-        float16_weights: Store the weights in half precision.
-        augmentation: How clips are varied.
-        seed: Of everything that is drawn.
-    """
-
-    epochs: int = 10
-    batch_size: int = 8
-    stages: tuple[Stage, ...] = ()
-    learning_rate: float = 5e-5
-    muon_learning_rate: float = 0.0
-    warmup: float = 0.1
-    decay: float = 0.9
-    weight_decay: float = 0.01
-    label_smoothing: float = 0.0
-    validation: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    group_column: str = ""
-    validation_share: float = 0.2
-    balanced: bool = False
-    label_power: float = 0.0
-    extra_share: float = 0.5
-    evaluations: int = 0
-    metric: str = "f1"
-    patience: int = 0
-    n_frames: int = 0
-    frequency_stride: int = 0
-    time_stride: int = 0
-    max_seconds: float = 10.0
-    bfloat16: bool = False
-    float16_weights: bool = False
-    augmentation: Augmentation = GENTLE
-    seed: int = 0
-
-
-# Gong et al. (2021) for ESC-50: 5 s of sound, batches of 48, SpecAugment of 24 bins and 96 frames, no noise.
-ESC50 = FinetuneOptions(
-    epochs=25,
-    batch_size=48,
-    learning_rate=1e-5,
-    warmup=0.0,
-    n_frames=512,
-    augmentation=Augmentation(crop=0.3, mask_bins=24, mask_frames=96),
-)
-PRESETS: dict[str, FinetuneOptions] = {"default": FinetuneOptions(), "esc50": ESC50}
 
 
 @dataclass(frozen=True)
@@ -140,16 +57,6 @@ class FinetuneResult:
     metrics: dict[str, float]
     steps: int
     unreadable: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which clips are learnt from, which are held out to choose by, and which are left alone."""
-
-    training: tuple[LabelledClip, ...]
-    validation: tuple[LabelledClip, ...]
-    test: tuple[LabelledClip, ...] = ()
-    how: str = ""
 
 
 def finetune(
@@ -182,7 +89,7 @@ def finetune(
     output = Path(output)
     if (output / "config.json").exists():
         raise DataError(f"{str(output)!r} holds a checkpoint already. Choose another folder, or remove it.")
-    _check_options(options)
+    check_options(options)
     labels = _check_labels(clips, extra)
     split = split_clips(clips, options)
     learner = _prepare_learner(base, labels, clips.multi_label, options)
@@ -190,104 +97,6 @@ def finetune(
         return _run(learner, split, labels, output, options, extra, card or CardText(), progress)
     except OSError as error:
         raise DataError(f"The checkpoint cannot be written to {str(output)!r}: {error.strerror or error}.") from error
-
-
-def split_clips(clips: LabelledClips, options: FinetuneOptions) -> Split:
-    """Decide which clips are held out: by values of columns, by the data's own split, by groups, or by chance.
-
-    Raises:
-        DataError: A column or value is not in the data; nothing is left to learn from, or to hold out; a label is on
-            one side only.
-    """
-    if options.validation:
-        split = _split_by_values(clips, options.validation)
-    elif any("split" in clip.columns for clip in clips.clips) and not options.group_column:
-        split = _split_as_given(clips)
-        if not split.validation:
-            again = LabelledClips(clips.source, split.training)
-            drawn = _split_by_chance(again, options)
-            split = replace(drawn, test=split.test)
-    else:
-        split = _split_by_chance(clips, options)
-    learnt = {label for clip in split.training for label in clip.labels}
-    missing = [label for label in clips.labels if label not in learnt]
-    if not split.training:
-        raise DataError("No clips are left to learn from: every clip is held out.")
-    if missing:
-        raise DataError(f"The label {missing[0]!r} has no clip to learn from: all of its clips are held out.")
-    if not split.validation:
-        raise DataError("No clips are held out, so that nothing could be said about the result.")
-    return split
-
-
-def _split_by_values(clips: LabelledClips, validation: Mapping[str, Sequence[str]]) -> Split:
-    for column, values in validation.items():
-        found = {clip.columns[column] for clip in clips.clips if column in clip.columns}
-        if not found:
-            columns = sorted({name for clip in clips.clips for name in clip.columns})
-            raise DataError(
-                f"The data have no column {column!r} to hold out by; the columns are {', '.join(columns) or 'none'}."
-            )
-        for value in values:
-            if value not in found:
-                shown = ", ".join(sorted(found)[:10])
-                raise DataError(f"No clip has {column} = {value!r} to hold out; the values are {shown}.")
-    held_out = [any(clip.columns.get(k) in values for k, values in validation.items()) for clip in clips.clips]
-    training = tuple(clip for clip, held in zip(clips.clips, held_out, strict=True) if not held)
-    how = " or ".join(f"{column} {', '.join(values)}" for column, values in validation.items())
-    return Split(training, tuple(clip for clip, held in zip(clips.clips, held_out, strict=True) if held), how=how)
-
-
-def _split_as_given(clips: LabelledClips) -> Split:
-    parts: dict[str, list[LabelledClip]] = {TRAINING: [], VALIDATION: [], TEST: []}
-    for clip in clips.clips:
-        name = clip.columns.get("split", "train").lower()
-        part = VALIDATION if name in _VALIDATION_SPLITS else TEST if name in _TEST_SPLITS else TRAINING
-        parts[part].append(clip)
-    if not parts[TRAINING]:
-        found = ", ".join(sorted({clip.columns.get("split", "train") for clip in clips.clips}))
-        raise DataError(f"The data have no training split; the splits are {found}.")
-    return Split(*(tuple(parts[part]) for part in (TRAINING, VALIDATION, TEST)), how="the data's own split")
-
-
-def _split_by_chance(clips: LabelledClips, options: FinetuneOptions) -> Split:
-    """Hold out a share of each label's clips; with a group column, whole groups, so that no group is on both sides."""
-    rng = np.random.default_rng((options.seed, 0))
-    column = options.group_column
-    if column:
-        if not all(column in clip.columns for clip in clips.clips):
-            raise DataError(f"Not every clip has a value in the column {column!r} to split by.")
-        groups = sorted({clip.columns[column] for clip in clips.clips})
-        if len(groups) < 2:
-            raise DataError(f"All clips have the same value of {column!r}: there is no group to hold out.")
-        n_held = min(len(groups) - 1, max(1, round(options.validation_share * len(groups))))
-        held_groups = set(rng.permutation(groups)[:n_held])
-        held = {clip.name for clip in clips.clips if clip.columns[column] in held_groups}
-        how = f"whole groups of {column}: {', '.join(sorted(held_groups))}"
-    else:
-        held = set()
-        by_label: dict[tuple[str, ...], list[str]] = {}
-        for clip in clips.clips:
-            by_label.setdefault(clip.labels, []).append(clip.name)
-        for labels, names in sorted(by_label.items()):
-            if len(names) < 2 and not clips.multi_label:
-                raise DataError(
-                    f"The label {labels[0]!r} has one clip. Expected at least two: one to learn from, one to hold out."
-                )
-            n_held = max(1, round(options.validation_share * len(names))) if len(names) > 1 else 0
-            held |= set(rng.permutation(names)[:n_held])
-        how = "a random share of each label's clips"
-    training = tuple(clip for clip in clips.clips if clip.name not in held)
-    return Split(training, tuple(clip for clip in clips.clips if clip.name in held), how=how)
-
-
-def _check_options(options: FinetuneOptions) -> None:
-    positive = {"epochs": options.epochs, "batch size": options.batch_size, "learning rate": options.learning_rate}
-    for name, value in positive.items():
-        if not 0 < value < math.inf:
-            raise DataError(f"Expected a {name} above 0; got {value:g}.")
-    if not 0 < options.validation_share < 1:
-        raise DataError(f"Expected a held-out share between 0 and 1; got {options.validation_share:g}.")
 
 
 def _check_labels(clips: LabelledClips, extra: Sequence[LabelledClips]) -> tuple[str, ...]:
@@ -544,7 +353,7 @@ def _run(
     model = _save_model(learner, fed.settings, partial, options)
     metrics = compute_metrics(predict(model, fed.validation), fed.truth, fed.validation_clips, options)
     (partial / "training_log.json").write_text(json.dumps(trainer.state.log_history, indent=1) + "\n", encoding="utf-8")
-    _write_split(partial / "split.csv", split)
+    write_split(partial / "split.csv", split)
     write_card(
         partial / "README.md",
         card,
@@ -558,7 +367,7 @@ def _run(
             "Unreadable clips, skipped": f"{len(fed.unreadable)}",
             "Steps": f"{trainer.state.global_step}",
         },
-        options=_plain(options),
+        options=options_as_json(options),
     )
     for file in sorted(partial.iterdir(), key=lambda file: file.name == "config.json"):  # config.json last: it makes
         file.replace(output / file.name)  # the folder a checkpoint
@@ -568,14 +377,13 @@ def _run(
     return replace(result, metrics=metrics)
 
 
-def _plain(options: FinetuneOptions) -> dict[str, Any]:
-    """Options as JSON knows them."""
-    return json.loads(json.dumps(asdict(options)))
-
-
 def _check_same_run(work: Path, options: FinetuneOptions, split: Split, labels: Sequence[str]) -> None:
     """A run goes on with what it was begun with, or not at all."""
-    now = {"options": _plain(options), "labels": list(labels), "clips": [len(split.training), len(split.validation)]}
+    now = {
+        "options": options_as_json(options),
+        "labels": list(labels),
+        "clips": [len(split.training), len(split.validation)],
+    }
     file = work / "run.json"
     try:
         before = json.loads(file.read_text(encoding="utf-8"))
@@ -664,40 +472,6 @@ def _read_json(file: Path) -> Any:
 
 def _write_json(file: Path, content: Any) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _write_split(file: Path, split: Split) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("file_name", "label", "split"))
-        for part, clips in ((TRAINING, split.training), (VALIDATION, split.validation), (TEST, split.test)):
-            writer.writerows((clip.name, clip.label, part) for clip in clips)
-
-
-def read_split(folder: str | Path) -> dict[str, str]:
-    """Which clips a checkpoint was trained on: file name -> "training", "validation" or "test".
-
-    Raises:
-        DataError: The folder has no record of it.
-    """
-    try:
-        with (Path(folder) / "split.csv").open(newline="", encoding="utf-8") as stream:
-            return {row["file_name"]: row["split"] for row in csv.DictReader(stream)}
-    except (OSError, KeyError) as error:
-        raise DataError(f"{str(folder)!r} does not say which clips it was trained on (split.csv).") from error
-
-
-def keep_held_out(clips: LabelledClips, folder: str | Path) -> LabelledClips:
-    """The clips that a checkpoint was not trained on.
-
-    Raises:
-        DataError: The folder has no record of it, or no clip is left.
-    """
-    split = read_split(folder)
-    kept = tuple(clip for clip in clips.clips if split.get(clip.name) != TRAINING)
-    if not kept:
-        raise DataError(f"{str(folder)!r} was trained on every clip of {clips.source!r}.")
-    return LabelledClips(clips.source, kept)
 
 
 def _make_trainer(model: nn.Module, fed: _Fed, work: Path, options: FinetuneOptions, progress: Progress) -> Any:
@@ -871,51 +645,6 @@ def compute_metrics(
             if of_group.any():
                 metrics[f"accuracy_{column}_{value}"] = right[of_group].mean()
     return {"clips": float(len(clips)), **{key: float(value) for key, value in metrics.items()}}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A recipe file: what to start from, how to train, and what the model card says."""
-
-    base: str | PretrainedConfig
-    options: FinetuneOptions
-    card: CardText
-
-
-def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe (JSON): `config` to start from scratch or `base` to start from, `options`, `card`.
-
-    A file without any of these is taken for the configuration of a model (a `config.json`), trained by default.
-
-    Raises:
-        DataError: It cannot be read, or it holds a field that there is not.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"The recipe {str(path)!r} cannot be read: {error}.") from None
-    if not isinstance(content, dict):
-        raise DataError(f"The recipe {str(path)!r} is no JSON object.")
-    if not content.keys() & {"config", "base", "options", "card"}:
-        content = {"config": content}
-    try:
-        options = dict(content.get("options", {}))
-        if "stages" in options:
-            options["stages"] = tuple(Stage(**stage) for stage in options["stages"])
-        if "augmentation" in options:
-            options["augmentation"] = Augmentation(**options["augmentation"])
-        return Recipe(_read_base(content), FinetuneOptions(**options), CardText(**content.get("card", {})))
-    except (TypeError, ValueError, KeyError) as error:
-        raise DataError(f"The recipe {str(path)!r} makes no sense: {error}.") from None
-
-
-def _read_base(content: dict[str, Any]) -> str | PretrainedConfig:
-    from transformers import AutoConfig
-
-    if "base" in content:
-        return str(content["base"])
-    config = dict(content["config"])
-    return AutoConfig.for_model(config.pop("model_type", "audio-spectrogram-transformer"), **config)
 
 
 def push_to_hub(folder: str | Path, repository: str) -> str:

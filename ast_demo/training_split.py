@@ -1,0 +1,151 @@
+"""Which clips a checkpoint learns from and which are held out: deciding it, writing it down, reading it again."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ast_demo.errors import DataError
+from ast_demo.finetune_options import FinetuneOptions
+from ast_demo.labelled_clips import LabelledClip, LabelledClips
+
+TRAINING, VALIDATION, TEST = "training", "validation", "test"
+_VALIDATION_SPLITS = ("validation", "valid", "val", "dev")
+_TEST_SPLITS = ("test", "eval")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which clips are learnt from, which are held out to choose by, and which are left alone."""
+
+    training: tuple[LabelledClip, ...]
+    validation: tuple[LabelledClip, ...]
+    test: tuple[LabelledClip, ...] = ()
+    how: str = ""
+
+
+def split_clips(clips: LabelledClips, options: FinetuneOptions) -> Split:
+    """Decide which clips are held out: by values of columns, by the data's own split, by groups, or by chance.
+
+    Raises:
+        DataError: A column or value is not in the data; nothing is left to learn from, or to hold out; a label is on
+            one side only.
+    """
+    if options.validation:
+        split = _split_by_values(clips, options.validation)
+    elif any("split" in clip.columns for clip in clips.clips) and not options.group_column:
+        split = _split_as_given(clips)
+        if not split.validation:
+            again = LabelledClips(clips.source, split.training)
+            drawn = _split_by_chance(again, options)
+            split = replace(drawn, test=split.test)
+    else:
+        split = _split_by_chance(clips, options)
+    learnt = {label for clip in split.training for label in clip.labels}
+    missing = [label for label in clips.labels if label not in learnt]
+    if not split.training:
+        raise DataError("No clips are left to learn from: every clip is held out.")
+    if missing:
+        raise DataError(f"The label {missing[0]!r} has no clip to learn from: all of its clips are held out.")
+    if not split.validation:
+        raise DataError("No clips are held out, so that nothing could be said about the result.")
+    return split
+
+
+def _split_by_values(clips: LabelledClips, validation: Mapping[str, Sequence[str]]) -> Split:
+    for column, values in validation.items():
+        found = {clip.columns[column] for clip in clips.clips if column in clip.columns}
+        if not found:
+            columns = sorted({name for clip in clips.clips for name in clip.columns})
+            raise DataError(
+                f"The data have no column {column!r} to hold out by; the columns are {', '.join(columns) or 'none'}."
+            )
+        for value in values:
+            if value not in found:
+                shown = ", ".join(sorted(found)[:10])
+                raise DataError(f"No clip has {column} = {value!r} to hold out; the values are {shown}.")
+    held_out = [any(clip.columns.get(k) in values for k, values in validation.items()) for clip in clips.clips]
+    training = tuple(clip for clip, held in zip(clips.clips, held_out, strict=True) if not held)
+    how = " or ".join(f"{column} {', '.join(values)}" for column, values in validation.items())
+    return Split(training, tuple(clip for clip, held in zip(clips.clips, held_out, strict=True) if held), how=how)
+
+
+def _split_as_given(clips: LabelledClips) -> Split:
+    parts: dict[str, list[LabelledClip]] = {TRAINING: [], VALIDATION: [], TEST: []}
+    for clip in clips.clips:
+        name = clip.columns.get("split", "train").lower()
+        part = VALIDATION if name in _VALIDATION_SPLITS else TEST if name in _TEST_SPLITS else TRAINING
+        parts[part].append(clip)
+    if not parts[TRAINING]:
+        found = ", ".join(sorted({clip.columns.get("split", "train") for clip in clips.clips}))
+        raise DataError(f"The data have no training split; the splits are {found}.")
+    return Split(*(tuple(parts[part]) for part in (TRAINING, VALIDATION, TEST)), how="the data's own split")
+
+
+def _split_by_chance(clips: LabelledClips, options: FinetuneOptions) -> Split:
+    """Hold out a share of each label's clips; with a group column, whole groups, so that no group is on both sides."""
+    rng = np.random.default_rng((options.seed, 0))
+    column = options.group_column
+    if column:
+        if not all(column in clip.columns for clip in clips.clips):
+            raise DataError(f"Not every clip has a value in the column {column!r} to split by.")
+        groups = sorted({clip.columns[column] for clip in clips.clips})
+        if len(groups) < 2:
+            raise DataError(f"All clips have the same value of {column!r}: there is no group to hold out.")
+        n_held = min(len(groups) - 1, max(1, round(options.validation_share * len(groups))))
+        held_groups = set(rng.permutation(groups)[:n_held])
+        held = {clip.name for clip in clips.clips if clip.columns[column] in held_groups}
+        how = f"whole groups of {column}: {', '.join(sorted(held_groups))}"
+    else:
+        held = set()
+        by_label: dict[tuple[str, ...], list[str]] = {}
+        for clip in clips.clips:
+            by_label.setdefault(clip.labels, []).append(clip.name)
+        for labels, names in sorted(by_label.items()):
+            if len(names) < 2 and not clips.multi_label:
+                raise DataError(
+                    f"The label {labels[0]!r} has one clip. Expected at least two: one to learn from, one to hold out."
+                )
+            n_held = max(1, round(options.validation_share * len(names))) if len(names) > 1 else 0
+            held |= set(rng.permutation(names)[:n_held])
+        how = "a random share of each label's clips"
+    training = tuple(clip for clip in clips.clips if clip.name not in held)
+    return Split(training, tuple(clip for clip in clips.clips if clip.name in held), how=how)
+
+
+def write_split(file: Path, split: Split) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("file_name", "label", "split"))
+        for part, clips in ((TRAINING, split.training), (VALIDATION, split.validation), (TEST, split.test)):
+            writer.writerows((clip.name, clip.label, part) for clip in clips)
+
+
+def read_split(folder: str | Path) -> dict[str, str]:
+    """Which clips a checkpoint was trained on: file name -> "training", "validation" or "test".
+
+    Raises:
+        DataError: The folder has no record of it.
+    """
+    try:
+        with (Path(folder) / "split.csv").open(newline="", encoding="utf-8") as stream:
+            return {row["file_name"]: row["split"] for row in csv.DictReader(stream)}
+    except (OSError, KeyError) as error:
+        raise DataError(f"{str(folder)!r} does not say which clips it was trained on (split.csv).") from error
+
+
+def keep_held_out(clips: LabelledClips, folder: str | Path) -> LabelledClips:
+    """The clips that a checkpoint was not trained on.
+
+    Raises:
+        DataError: The folder has no record of it, or no clip is left.
+    """
+    split = read_split(folder)
+    kept = tuple(clip for clip in clips.clips if split.get(clip.name) != TRAINING)
+    if not kept:
+        raise DataError(f"{str(folder)!r} was trained on every clip of {clips.source!r}.")
+    return LabelledClips(clips.source, kept)
