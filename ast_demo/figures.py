@@ -34,7 +34,7 @@ from ast_demo.spectrogram import FRAME_S, HOP_S, hz_to_mel_bin
 _PX_PER_INCH = 100  # one inch of a figure is a hundred CSS pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 30, 24  # margins round the axes in CSS pixels
 _KEY_LINE = 20  # below them, a line for the names of the hatches and the colour key; a line each where it is narrow
-_NARROW_PX = 720
+_NARROW_PX, _TINY_PX = 720, 350
 _WAVEFORM_HEIGHT, _SPECTROGRAM_HEIGHT = 100, 210  # of the axes, in CSS pixels
 _FIRST_FRAME_S = (FRAME_S - HOP_S) / 2  # left edge of frame 0 when each frame is drawn round the middle of its window
 _TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000)
@@ -86,7 +86,12 @@ def waveform_figure(inspection: Inspection, look: Look = Look()) -> Figure:
 
 def spectrogram_figure(inspection: Inspection, look: Look = Look()) -> Figure:
     """The normalised log-mel spectrogram, as the model is fed it."""
-    figure, axes, palette = _start(inspection, look, _SPECTROGRAM_HEIGHT, "Mel spectrogram, as fed to the model")
+    figure, axes, palette = _start(
+        inspection,
+        look,
+        _SPECTROGRAM_HEIGHT,
+        "Mel spectrogram, as fed" + ("" if look.width_px < _TINY_PX else " to the model"),
+    )
     colours = _draw_spectrogram(axes, inspection, "magma")
     _colour_key(figure, look, palette, colours, "magma", "normalised log-mel")
     _frequency_axis(axes, inspection.fed[1])
@@ -339,7 +344,7 @@ def _hatch(figure: Figure, axes: Axes, inspection: Inspection, look: Look, palet
         mels, frames = grid.n_mels - grid.seen_mels, grid.n_frames - grid.seen_frames
         parts = [f"{n} {unit}{'s' * (n > 1)}" for n, unit in ((mels, "bin"), (frames, "frame")) if n]
         seen_s = _FIRST_FRAME_S + grid.seen_frames * HOP_S
-        boxes[f"in no patch: {', '.join(parts)}"] = [
+        boxes["in no patch" + ("" if look.width_px < _TINY_PX else f": {', '.join(parts)}")] = [
             (_FIRST_FRAME_S, seen_s, grid.seen_mels, grid.n_mels),
             (seen_s, input_end_s, low, high),
         ]
@@ -379,7 +384,7 @@ def _colour_key(
 ) -> None:
     """A small horizontal colour bar below the axes on the right, its ends labelled."""
     total = figure.get_figheight() * _PX_PER_INCH
-    bar, end = 90 if look.width_px < 350 else 120, look.width_px - _RIGHT - 30
+    bar, end = 90 if look.width_px < _TINY_PX else 120, look.width_px - _RIGHT - 30
     key = figure.add_axes(((end - bar) / look.width_px, 6 / total, bar / look.width_px, 8 / total))
     key.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap=colours)
     key.set_axis_off()

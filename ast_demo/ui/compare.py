@@ -183,9 +183,11 @@ def _heading(inspection: Inspection, order: list[str]) -> str:
     scores = {match_key(label): score for label, score in reversed(inspection.prediction.top())}
     rows = [(label, scores.get(match_key(label))) for label in order]
     winner = inspection.prediction.top(1)[0][0].replace("_", " ")
-    sequence = "" if inspection.spectrogram else " No spectrogram, no patch grid: it reads a sequence over time."
-    heading = f"<h2>{escape(inspection.checkpoint.name)}</h2><p>says <b>{escape(winner)}</b>.{sequence}</p>"
-    return heading + parts.scores_table(rows, parts.activation_note(inspection.checkpoint))
+    heading = f"<h2>{escape(inspection.checkpoint.name)}</h2><p>says <b>{escape(winner)}</b></p>"
+    note = parts.activation_note(inspection.checkpoint)
+    if inspection.spectrogram is None:
+        note = f"No spectrogram and no patch grid: it reads a sequence over time. {note}"
+    return heading + parts.scores_table(rows, note)
 
 
 def _agreement(comparison: Comparison) -> str:
