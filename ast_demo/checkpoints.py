@@ -233,7 +233,14 @@ def read_facts(folder: Path, name: str | None = None) -> CheckpointFacts:
         labels = tuple(str(ast.id2label[i]) for i in range(len(ast.id2label)))
     except Exception as error:  # whatever a hand-written configuration may provoke
         raise CheckpointError(f"The configuration of {name!r} makes no sense: {_first_sentence(error)}") from error
-    grid = _read_grid(ast, name)
+    for key in ("num_mel_bins", "max_length", "patch_size", "frequency_stride", "time_stride", "num_hidden_layers"):
+        value = getattr(ast, key)
+        if not isinstance(value, int) or value < 1:
+            raise CheckpointError(
+                f"The config.json of {name!r} has {key} = {value!r}. Expected a whole number above 0."
+            )
+    grid = PatchGrid(ast.num_mel_bins, ast.max_length, ast.patch_size, ast.frequency_stride, ast.time_stride)
+    _check_grid(grid, name)
     # Not through `ASTFeatureExtractor`, which builds its filter bank, and warns of it, whenever it is made.
     extractor = _EXTRACTOR_DEFAULTS | _read_json(folder, "preprocessor_config.json", name)
     expected = {"sampling_rate": SAMPLE_RATE, "num_mel_bins": grid.n_mels, "max_length": grid.n_frames}
@@ -310,17 +317,7 @@ def _load_extractor(folder: Path, name: str) -> Any:
     return extractor
 
 
-def _read_grid(ast: Any, name: str) -> PatchGrid:
-    sizes = {
-        key: getattr(ast, key)
-        for key in ("num_mel_bins", "max_length", "patch_size", "frequency_stride", "time_stride")
-    }
-    for key, value in sizes.items():
-        if not isinstance(value, int) or value < 1:
-            raise CheckpointError(
-                f"The config.json of {name!r} has {key} = {value!r}. Expected a whole number above 0."
-            )
-    grid = PatchGrid(*sizes.values())
+def _check_grid(grid: PatchGrid, name: str) -> None:
     if grid.patch_size > min(grid.n_mels, grid.n_frames):
         raise CheckpointError(
             f"The patches of {name!r}, {grid.patch_size} × {grid.patch_size}, do not fit in its spectrogram of "
@@ -331,7 +328,6 @@ def _read_grid(ast: Any, name: str) -> PatchGrid:
             f"The patches of {name!r} leave gaps between them: their size is {grid.patch_size}, the strides are "
             f"{grid.frequency_stride} and {grid.time_stride}. Such a grid cannot be shown."
         )
-    return grid
 
 
 def _is_number(value: object) -> bool:

@@ -40,7 +40,7 @@ def run_sequence_model(
         features = extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
         inputs = features[extractor.model_input_names[0]]
         outputs = checkpoint.model(inputs, output_attentions=True, output_hidden_states=True)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # too short for its convolutions; not of the length that it expects
         raise CheckpointError(
             f"{name!r} cannot be run on {waveform.name!r} ({waveform.duration_s:.2f} s): {str(error).splitlines()[0]}"
         ) from error

@@ -376,7 +376,9 @@ def test_statistics_that_make_no_sense(folder: Path, mean: object, std: object) 
         load_checkpoint(folder)
 
 
-@pytest.mark.parametrize("key", ["num_mel_bins", "max_length", "patch_size", "frequency_stride", "time_stride"])
+@pytest.mark.parametrize(
+    "key", ["num_mel_bins", "max_length", "patch_size", "frequency_stride", "time_stride", "num_hidden_layers"]
+)
 @pytest.mark.parametrize("value", [0, -3])
 def test_sizes_that_make_no_sense(folder: Path, key: str, value: object) -> None:
     change_json(folder / "config.json", **{key: value})
