@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from ast_demo import export
 from ast_demo.audio import read_audio
-from ast_demo.checkpoints import MIT_CHECKPOINTS, CheckpointCache, shipped_names
+from ast_demo.checkpoints import CheckpointCache, shipped_names
 from ast_demo.comparison import MOST, Comparison, compare, describe, match_key
 from ast_demo.errors import AstDemoError
 from ast_demo.inspection import Inspection
@@ -39,12 +39,8 @@ class Column:
     pictures: dict[str, gr.Image]
 
 
-def build_tab(checkpoints: CheckpointCache, settings: Settings) -> tuple[gr.Audio, gr.Button]:
-    """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`.
-
-    Returns:
-        The clip (who changes it starts a comparison), and the button that takes it to the inspection.
-    """
+def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
+    """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
     files = gr.State(None, time_to_live=3600, delete_callback=parts.forget)  # folder behind what is shown
     browser = gr.JSON(visible=False)
     with gr.Row():
@@ -52,7 +48,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> tuple[gr.Audi
             clip = parts.clip_input("compare-")
         with gr.Column(scale=2, min_width=300):
             chosen = gr.Dropdown(
-                [*shipped_names(), *MIT_CHECKPOINTS],
+                parts.checkpoint_choices(),
                 value=shipped_names()[:MOST],
                 multiselect=True,
                 max_choices=MOST,
@@ -139,7 +135,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> tuple[gr.Audi
     }
     clip.change(**run)
     go.click(**run)
-    return clip, to_inspect
+    return parts.Tab(clip, chosen, to_inspect)
 
 
 # The width of a column once there are as many as are chosen.

@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from ast_demo import export, figures
 from ast_demo.audio import read_audio
-from ast_demo.checkpoints import MIT_CHECKPOINTS, CheckpointCache, default_checkpoint, shipped_names
+from ast_demo.checkpoints import CheckpointCache, default_checkpoint
 from ast_demo.errors import AstDemoError
 from ast_demo.figures import Look
 from ast_demo.inspection import Inspection, PatchInspection, inspect, inspect_patch
@@ -39,12 +39,8 @@ class Shown:
     patch: PatchInspection | None = None
 
 
-def build_tab(checkpoints: CheckpointCache, settings: Settings) -> tuple[gr.Audio, gr.Button]:
-    """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`.
-
-    Returns:
-        The clip (who changes it starts an inspection), and the button that takes it to the comparison.
-    """
+def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
+    """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
     shown = gr.State(None, time_to_live=3600, delete_callback=lambda old: parts.forget(old and old.folder))
     browser = gr.JSON(visible=False)
     with gr.Row(elem_classes="columns"):
@@ -54,7 +50,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> tuple[gr.Audi
             scores = gr.HTML(parts.scores_table([]), elem_id="scores")
             parts.sample_buttons(clip, "samples")
             checkpoint = gr.Dropdown(
-                [*shipped_names(), *MIT_CHECKPOINTS],
+                parts.checkpoint_choices(),
                 value=default_checkpoint(),
                 label="Checkpoint",
                 info="Or type a folder, or a Hugging Face Hub id",
@@ -226,7 +222,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> tuple[gr.Audi
     for name in ("patch_grid", "rollout"):
         pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet)
     close_patch.click(close, [shown], [shown, patch_panel, pictures["patch_grid"]], **quiet)
-    return clip, to_compare
+    return parts.Tab(clip, checkpoint, to_compare)
 
 
 def _draw_into_folder(inspection: Inspection, reference: str, look: Look) -> Shown:

@@ -15,7 +15,7 @@ from ast_demo.checkpoints import CheckpointCache, default_checkpoint
 from ast_demo.export import draw
 from ast_demo.inspection import inspect as inspect_clip
 from ast_demo.settings import Settings
-from ast_demo.ui import compare, inspect
+from ast_demo.ui import compare, inspect, parts
 
 _FOLDER = Path(__file__).parent
 _KEPT_S = 3600  # uploads and results are deleted after an hour
@@ -29,18 +29,24 @@ def build_page(settings: Settings, checkpoints: CheckpointCache) -> gr.Blocks:
         )
         with gr.Tabs() as tabs:
             with gr.Tab("Inspect", id="inspect"):
-                inspected, to_compare = inspect.build_tab(checkpoints, settings)
+                inspected = inspect.build_tab(checkpoints, settings)
             with gr.Tab("Compare", id="compare"):
-                compared, to_inspect = compare.build_tab(checkpoints, settings)
+                compared = compare.build_tab(checkpoints, settings)
             with gr.Tab("How to read this", id="guide"):
                 gr.Markdown((_FOLDER / "guide.md").read_text(encoding="utf-8"), elem_classes="guide")
-        for button, here, there, tab in (
-            (to_compare, inspected, compared, "compare"),
-            (to_inspect, compared, inspected, "inspect"),
-        ):
-            button.click(
-                lambda clip, tab=tab: (clip, gr.Tabs(selected=tab)), [here], [there, tabs], api_visibility="private"
+        for here, there, tab in ((inspected, compared, "compare"), (compared, inspected, "inspect")):
+            here.leave.click(
+                lambda clip, tab=tab: (clip, gr.Tabs(selected=tab)),
+                [here.clip],
+                [there.clip, tabs],
+                api_visibility="private",
             )
+        page.load(
+            lambda: [gr.update(choices=parts.checkpoint_choices(ask_hub=True))] * 2,
+            outputs=[inspected.checkpoints, compared.checkpoints],
+            show_progress="hidden",
+            api_visibility="private",
+        )
     return page
 
 

@@ -5,14 +5,25 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import gradio as gr
 
-from ast_demo.checkpoints import CheckpointFacts
+from ast_demo.checkpoints import MIT_CHECKPOINTS, CheckpointFacts, catalogue, shipped_names
 from ast_demo.figures import Figure, Look, to_png
 from ast_demo.samples import one_sample_per_label
+
+
+@dataclass(frozen=True)
+class Tab:
+    """What the page needs of a tab, to wire tabs together."""
+
+    clip: gr.Audio  # who changes it starts the tab's work
+    checkpoints: gr.Dropdown  # what to choose from
+    leave: gr.Button  # takes the clip to the other tab
+
 
 # The browser alone knows how wide the pictures will be, and whether the page is dark.
 LOOK_OF_BROWSER = """{
@@ -31,6 +42,19 @@ def clip_input(prefix: str) -> gr.Audio:
     file = gr.File(label="Or drop a recording", elem_id=f"{prefix}file", height=112)
     file.upload(lambda path: (path, None), [file], [clip, file], api_visibility="private", show_progress="hidden")
     return clip
+
+
+def checkpoint_choices(*, ask_hub: bool = False) -> list[tuple[str, str]]:
+    """(text, name) of all checkpoints that can be named.
+
+    Args:
+        ask_hub: Also say what cannot be had now; that takes a moment without a network.
+    """
+    if not ask_hub:
+        return [(name, name) for name in (*shipped_names(), *MIT_CHECKPOINTS)]
+    return [
+        (entry.name if entry.available else f"{entry.name} (not available now)", entry.name) for entry in catalogue()
+    ]
 
 
 def sample_buttons(clip: gr.Audio, elem_id: str) -> None:
