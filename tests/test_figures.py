@@ -33,6 +33,7 @@ from ast_demo.inspection import Inspection, PatchInspection, Prediction
 from ast_demo.patches import PatchGrid
 from ast_demo.spectrogram import InputSettings, compute_spectrograms, hz_to_mel_bin
 from tests.clips import REPOSITORY, noise, tone, waveform
+from tests.pictures import box_in_pixels, pixel_of
 
 BLIND = PatchGrid(128, 512, 16, 10, 10)  # 12 × 50: no patch reaches bins 126 and 127, and frames 506 to 511
 WHOLE = PatchGrid(128, 512, 16, 16, 16)  # 8 × 32: every bin and frame is in one patch
@@ -77,21 +78,6 @@ def patch_by_lot(grid: PatchGrid, frequency: int, time: int) -> PatchInspection:
     rollout = rollout_by_lot(grid, random)
     rollout.maps[:, frequency, time] = 0.5  # half of each layer is the patch's own residual
     return PatchInspection(frequency, time, rollout, rollout_by_lot(grid, random).maps)
-
-
-def box_in_pixels(figure: Figure, look: Look) -> tuple[float, float, float, float]:
-    """Left, right, bottom and top of the main axes in CSS pixels."""
-    x, y = figure.get_size_inches() * 100
-    box = figure.axes[0].get_position()
-    assert x == pytest.approx(look.width_px)
-    return box.x0 * x, box.x1 * x, box.y0 * y, box.y1 * y
-
-
-def pixel_of(figure: Figure, look: Look, seconds: float, y: float) -> tuple[float, float]:
-    """Where a point of the main axes lies in the PNG: device pixels from its upper left corner."""
-    figure.set_dpi(100 * look.scale)
-    across, up = figure.axes[0].transData.transform((seconds, y))
-    return across, figure.get_size_inches()[1] * 100 * look.scale - up
 
 
 def pixels(figure: Figure, look: Look) -> np.ndarray:

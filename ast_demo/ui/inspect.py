@@ -127,12 +127,13 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         path: str | None,
         reference: str | None,
         seen_by: dict | None,
+        zoomed: bool,
         old: Shown | None,
         progress: gr.Progress = gr.Progress(),
     ) -> dict[Component, object]:
-        if path is None:
-            return clear()
         try:
+            if path is None:
+                return clear()
             progress(0.1, "Reading the recording")
             waveform = read_audio(path, max_s=settings.max_clip_s)
             progress(0.3, "Loading the checkpoint")
@@ -141,16 +142,24 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
             progress(0.6, "Running the model")
             inspection = inspect(waveform, loaded)
             progress(0.8, "Drawing")
-            look = parts.look(seen_by, zoom=bool(old and old.look.zoom))
-            return fill(_draw_into_folder(inspection, reference, look))
+            return fill(_draw_into_folder(inspection, reference, parts.look(seen_by, zoom=zoomed)))
         except AstDemoError as error:
             return clear(str(error))
+        finally:
+            parts.forget(old and old.folder)
 
-    def redraw(now: Shown | None, zoomed: bool) -> dict[Component, object]:
+    def redraw(now: Shown | None, layers: int, zoomed: bool) -> dict[Component, object]:
         if now is None or now.look.zoom == zoomed:
             return {shown: gr.skip()}
         new = _draw_into_folder(now.inspection, now.reference, replace(now.look, zoom=zoomed))
-        return {shown: new, downloads: _files(new), patch_panel: gr.update(visible=False), **dict(_pictures_of(new))}
+        parts.forget(now.folder)
+        return {
+            shown: new,
+            downloads: _files(new),
+            patch_panel: gr.update(visible=False),
+            **dict(_pictures_of(new)),
+            **change_depth(new, layers),
+        }
 
     def change_depth(now: Shown | None, layers: int) -> dict[Component, object]:
         if now is None:
@@ -206,9 +215,9 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
 
     run: dict[str, Any] = {
         "fn": show,
-        "inputs": [clip, checkpoint, browser, shown],
+        "inputs": [clip, checkpoint, browser, zoom, shown],
         "outputs": results,
-        "js": f"(clip, checkpoint, browser, shown) => [clip, checkpoint, {parts.LOOK_OF_BROWSER}, shown]",
+        "js": f"(clip, checkpoint, browser, ...rest) => [clip, checkpoint, {parts.LOOK_OF_BROWSER}, ...rest]",
         "show_progress_on": [scores, message],
         "trigger_mode": "always_last",
         "api_visibility": "private",
@@ -217,7 +226,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
     checkpoint.change(**run)
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     patch = [patch_panel, patch_facts, patch_rollout, patch_attention]
-    zoom.change(redraw, [shown, zoom], [shown, *pictures.values(), patch_panel, downloads], **quiet)
+    zoom.change(redraw, [shown, depth, zoom], [shown, *pictures.values(), patch_panel, downloads], **quiet)
     depth.change(change_depth, [shown, depth], [shown, pictures["rollout"], *patch], **quiet)
     for name in ("patch_grid", "rollout"):
         pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet)

@@ -96,6 +96,7 @@ def look(seen_by: dict | None, *, zoom: bool) -> Look:
 
 def write_picture(folder: Path, look: Look, name: str, figure: Figure) -> str:
     """A picture that replaces one on the page, as a file of its own: a browser keeps what it has seen under a name."""
+    folder.mkdir(exist_ok=True)  # deleted meanwhile, if the visitor has gone on to another clip
     path = Path(tempfile.mkdtemp(dir=folder)) / f"{name}.png"
     path.write_bytes(to_png(figure, look))
     return str(path)

@@ -1,0 +1,184 @@
+"""A Chromium that is already on the machine, and the app as a user starts it, both once for all browser tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+from ast_demo.audio import read_audio
+from tests.browser.visitor import Visitor
+from tests.clips import REPOSITORY, sample_clips
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+_PLACES = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+    "C:/Program Files/Google/Chrome/Application/chrome.exe",
+    "C:/Program Files (x86)/Google/Chrome/Application/chrome.exe",
+    "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
+)
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
+_START_S = 120
+
+
+@dataclass(frozen=True)
+class App:
+    url: str
+    folder: Path  # where it keeps what it writes
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+
+def find_browser(playwright: Playwright) -> str | None:
+    candidates = [*filter(None, map(shutil.which, _NAMES)), *_PLACES, playwright.chromium.executable_path]
+    return next((path for path in candidates if Path(path).is_file()), None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    app = getattr(item, "funcargs", {}).get("app")
+    if report.failed and app is not None:
+        report.sections.append(("end of the app's log", app.log.read_text(errors="replace")[-5000:]))
+    return report
+
+
+@pytest.fixture(scope="session")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the fake microphone hears: a sample, as the WAV that Chromium wants, over and over again."""
+    import soundfile
+
+    path = tmp_path_factory.mktemp("microphone") / "spoken.wav"
+    soundfile.write(path, read_audio(sample_clips(20)[7]).samples, 16_000, subtype="PCM_16")
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium(spoken: Path) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = find_browser(playwright)
+        if path is None:
+            reason = f"no Chromium was found: none of {', '.join(_NAMES)} is on the PATH"
+            if os.environ.get("AST_DEMO_REQUIRE_BROWSER"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+        flags = [*_FLAGS, f"--use-file-for-fake-audio-capture={spoken}"]
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@pytest.fixture(scope="session")
+def start_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., App]]:
+    """Start `python app.py` on a free port of the loopback, with settings; all are stopped at the end."""
+    running: list[subprocess.Popen] = []
+
+    def start(**settings: str) -> App:
+        folder = tmp_path_factory.mktemp("app")
+        app = App(f"http://127.0.0.1:{_free_port()}", folder)
+        environment = {
+            **os.environ,
+            **{f"AST_DEMO_{name.upper()}": value for name, value in settings.items()},
+            "GRADIO_SERVER_PORT": app.url.rpartition(":")[2],
+            "GRADIO_TEMP_DIR": str(folder / "uploads"),
+            "TMPDIR": str(folder),
+            "PYTHONUNBUFFERED": "1",
+        }
+        with app.log.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "app.py"], cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        running.append(process)
+        _wait_until_served(app, process)
+        return app
+
+    try:
+        yield start
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture(scope="session")
+def app(chromium: Browser, start_app: Callable[..., App]) -> App:
+    return start_app(max_clip_s="30")
+
+
+@pytest.fixture
+def new_visitor(chromium: Browser, app: App) -> Iterator[Callable[..., Visitor]]:
+    """A visitor with a browser window of their own; no page may ask any other host for anything."""
+    visitors: list[Visitor] = []
+
+    def enter(width: int = 1440, height: int = 900) -> Visitor:
+        context = chromium.new_context(viewport={"width": width, "height": height}, permissions=["microphone"])
+        visitor = Visitor(context.new_page(), app.url)
+        visitors.append(visitor)
+        return visitor
+
+    log_before = len(app.log.read_text(errors="replace"))
+    try:
+        yield enter
+    finally:
+        for visitor in visitors:
+            visitor.page.context.close()
+    log = app.log.read_text(errors="replace")[log_before:]
+    assert {url.split("/")[2] for visitor in visitors for url in visitor.requests if "//" in url} <= {app.url[7:]}
+    assert "Traceback" not in log, log
+
+
+@pytest.fixture
+def visitor(new_visitor: Callable[..., Visitor]) -> Iterator[Visitor]:
+    """A visitor at a desk, with the page open. What they do must leave no error in the browser's console."""
+    visitor = new_visitor().open()
+    yield visitor
+    assert visitor.complaints == []
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _wait_until_served(app: App, process: subprocess.Popen) -> None:
+    until = time.monotonic() + _START_S
+    while True:
+        try:
+            with urllib.request.urlopen(app.url, timeout=5):
+                return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > until:
+                pytest.fail(f"The app did not start:\n{app.log.read_text(errors='replace')}")
+            time.sleep(0.2)
