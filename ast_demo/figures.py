@@ -137,7 +137,7 @@ def rollout_figure(
     where = f"{title}, {'all ' if depth == len(rollout.maps) else ''}{depth} layer{'s' if depth > 1 else ''}"
     if inspection.checkpoint.grid is None:
         return _rollout_over_time_figure(inspection, look, where, depth)
-    return _relevance_figure(inspection, look, where, rollout.maps, depth, patch)
+    return _relevance_figure(inspection, look, where, rollout.maps[depth - 1], rollout.final, patch)
 
 
 def attention_figure(
@@ -145,8 +145,9 @@ def attention_figure(
 ) -> Figure:
     """What one patch attends to in one layer (numbered from 1, the last by default), averaged over the heads."""
     depth = depth or len(patch.attention)
+    attention = patch.attention[depth - 1]
     return _relevance_figure(
-        inspection, look, f"Attention of the chosen patch, layer {depth}", patch.attention, depth, patch
+        inspection, look, f"Attention of the chosen patch, layer {depth}", attention, attention, patch
     )
 
 
@@ -202,22 +203,26 @@ def patch_at_pixel(inspection: Inspection, look: Look, x: float, y: float) -> tu
 
 
 def _relevance_figure(
-    inspection: Inspection, look: Look, title: str, maps: np.ndarray, depth: int, patch: PatchInspection | None
+    inspection: Inspection, look: Look, title: str, shares: np.ndarray, scale: np.ndarray, patch: PatchInspection | None
 ) -> Figure:
-    """One of several maps (n_layers, n_frequency, n_time), on a colour scale that all depths share."""
+    """A map (n_frequency, n_time) of shares, on a colour scale that ends at the highest value of another.
+
+    So the rollout keeps its scale when the depth changes; where a map goes beyond, the key says so.
+    """
     _, grid = inspection.fed
     figure, axes, palette = _start(inspection, look, _SPECTROGRAM_HEIGHT, title)
     _draw_spectrogram(axes, inspection, "gray")
-    others = maps.copy()
+    others, highest = shares.copy(), scale.copy()
     if patch is not None:
         # Half of each layer is the patch's own residual: on its scale nothing else could be seen.
-        others[:, patch.frequency, patch.time] = 0
+        others[patch.frequency, patch.time] = highest[patch.frequency, patch.time] = 0
     # A share of 1 / n_patches is what each patch would get if all got the same.
-    colours = Normalize(0, look.relevance_max or max(float(others.max()) * grid.n_patches, 1e-12))
+    colours = Normalize(0, look.relevance_max or max(float(highest.max()) * grid.n_patches, 1e-12))
     times, mels = _tile_edges(grid)
-    axes.pcolormesh(times, mels, maps[depth - 1] * grid.n_patches, cmap=_relevance_colours(), norm=colours)
-    scale = "× an equal share" if patch is None or look.is_narrow else "× an equal share, its own aside"
-    _colour_key(figure, look, palette, colours, _relevance_colours(), scale)
+    axes.pcolormesh(times, mels, shares * grid.n_patches, cmap=_relevance_colours(), norm=colours)
+    name = "× an equal share" if patch is None or look.is_narrow else "× an equal share, its own aside"
+    beyond = float(others.max()) * grid.n_patches > float(colours.vmax or 0) * (1 + 1e-6)
+    _colour_key(figure, look, palette, colours, _relevance_colours(), name, beyond=beyond)
     if patch is not None:
         _outline(axes, grid, (patch.frequency, patch.time))
     _frequency_axis(axes, grid)
@@ -380,9 +385,16 @@ def _hatch_style(name: str, palette: _Palette) -> dict[str, Any]:
 
 
 def _colour_key(
-    figure: Figure, look: Look, palette: _Palette, norm: Normalize, colours: str | Colormap, name: str
+    figure: Figure,
+    look: Look,
+    palette: _Palette,
+    norm: Normalize,
+    colours: str | Colormap,
+    name: str,
+    *,
+    beyond: bool = False,
 ) -> None:
-    """A small horizontal colour bar below the axes on the right, its ends labelled."""
+    """A small horizontal colour bar below the axes on the right, its ends labelled; `beyond`: some values are higher."""
     total = figure.get_figheight() * _PX_PER_INCH
     bar, end = 90 if look.width_px < _TINY_PX else 120, look.width_px - _RIGHT - 30
     key = figure.add_axes(((end - bar) / look.width_px, 6 / total, bar / look.width_px, 8 / total))
@@ -391,7 +403,7 @@ def _colour_key(
     for x, text, side in (
         (end - bar - 38, name, "right"),
         (end - bar - 5, f"{norm.vmin:.2g}", "right"),
-        (end + 5, f"{norm.vmax:.2g}", "left"),
+        (end + 5, f"{'≥ ' if beyond else ''}{norm.vmax:.2g}", "left"),
     ):
         figure.text(x / look.width_px, 10 / total, text, color=palette.ink, fontsize=7.5, ha=side, va="center")
 

@@ -205,15 +205,18 @@ def test_a_rollout_tile_holds_its_patchs_share_times_the_number_of_patches(grid:
     assert list(corners[0, :, 0]) == pytest.approx([FIRST_FRAME_S + f * 0.01 for f in frames])
     assert list(corners[:, 0, 1]) == pytest.approx(mels)
     # Every depth has the same colours, or the slider would compare nothing.
-    assert mesh.get_clim() == (0, pytest.approx(float(inspection.rollout.maps.max()) * grid.n_patches))
+    assert mesh.get_clim() == (0, pytest.approx(float(inspection.rollout.final.max()) * grid.n_patches))
+    # And where a depth goes beyond the scale of the last one, the key says so.
+    goes_beyond = expected.max() > inspection.rollout.final.max() * grid.n_patches * 1.000001
+    assert any(text.get_text().startswith("≥") for text in figure.texts) == goes_beyond
     title = {None: "all 3 layers", 1: ", 1 layer", 2: ", 2 layers", 3: "all 3 layers"}[depth]
     assert figure.texts[0].get_text().endswith(title)
 
 
 def test_from_a_patch_its_own_residual_does_not_set_the_scale() -> None:
     inspection, patch = inspection_of(noise(3.0)), patch_by_lot(BLIND, 4, 9)
-    others = patch.rollout.maps.copy()
-    others[:, 4, 9] = 0
+    others = patch.rollout.final.copy()
+    others[4, 9] = 0
     figure = rollout_figure(inspection, patch=patch)
     (mesh,) = figure.axes[0].collections
     np.testing.assert_array_equal(mesh.get_array(), patch.rollout.maps[-1] * BLIND.n_patches)
