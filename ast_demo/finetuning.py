@@ -6,6 +6,7 @@ The 🤗 `Trainer` runs the loop: evaluation, checkpoints, resuming, several pro
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -38,8 +39,10 @@ from ast_demo.training_batches import (
     Stage,
     TrainingClip,
     WaveformBatches,
-    make_training_clip,
+    load_bank,
+    make_versions,
     measure_statistics,
+    save_bank,
 )
 from ast_demo.training_split import Split, split_clips, write_split
 
@@ -228,79 +231,113 @@ class _Fed:
 
 
 def _feed(
-    learner: _Learner, split: Split, options: FinetuneOptions, extra: Sequence[LabelledClips], progress: Progress
+    learner: _Learner,
+    split: Split,
+    work: Path,
+    options: FinetuneOptions,
+    extra: Sequence[LabelledClips],
+    progress: Progress,
 ) -> _Fed:
     """Decode all clips and prepare the batches.
 
     Raises:
         DataError: A label has no readable clip, or no held-out clip can be read.
     """
-    unreadable: list[str] = []
     extra_clips = [clip for source in extra for clip in source.clips]
+    learnt = [*split.training, *extra_clips]
     progress(
         f"Reading {len(split.training)} + {len(extra_clips)} clips to learn from, {len(split.validation)} held out ..."
     )
     started = time.monotonic()
-    everything = [(clip, False) for clip in split.training] + [(clip, True) for clip in extra_clips]
+    unreadable: list[str] = []
     held = [(clip, wave) for clip in split.validation if (wave := _read(clip, unreadable))]
     if not held:
         raise DataError("None of the held-out clips can be read. " + " ".join(unreadable[:3]))
-    prepared: list[tuple[LabelledClip, TrainingClip | np.ndarray, bool]] = []
-    for i, (clip, is_extra) in enumerate(everything):
-        waveform = _read(clip, unreadable)
-        if waveform is None:
-            continue
-        if learner.settings:
-            how = replace(options.augmentation, copies=0) if is_extra else options.augmentation
-            target = _target(clip, learner.labels)
-            known = make_training_clip(waveform, target, learner.settings, how, (options.seed, 4, i), is_extra)
-            prepared.append((clip, known, is_extra))
-        else:
-            prepared.append((clip, waveform.samples, is_extra))
-    targets = np.array([_target(clip, learner.labels) for clip, _, _ in prepared]).reshape(-1, len(learner.labels))
+    waves = [wave for _, wave in held]
+    # What is known of each clip: versions of its log-mel, or its samples; nothing if it cannot be read.
+    if learner.settings:
+        known: list[Any] = _read_spectrograms(learnt, len(split.training), learner.settings, work, options, unreadable)
+    else:
+        known = [wave.samples if (wave := _read(clip, unreadable)) else () for clip in learnt]
+    readable = [i for i, what in enumerate(known) if len(what)]
+    targets = np.array([_target(learnt[i], learner.labels) for i in readable]).reshape(-1, len(learner.labels))
     for label, count in zip(learner.labels, targets.sum(axis=0), strict=True):
         if not count:
             raise DataError(f"The label {label!r} has no readable clip to learn from. " + " ".join(unreadable[:3]))
-    is_extra_clip = np.array([e for _, _, e in prepared])
-    n_training = int((~is_extra_clip).sum())
+    is_extra = np.array([i >= len(split.training) for i in readable])
     order = DrawingOrder(
         targets,
-        is_extra_clip,
-        options.stages or (Stage(options.epochs * math.ceil(len(prepared) / options.batch_size), options.batch_size),),
+        is_extra,
+        options.stages or (Stage(options.epochs * math.ceil(len(readable) / options.batch_size), options.batch_size),),
         balanced=options.balanced,
         label_power=options.label_power,
         extra_share=options.extra_share,
         seed=options.seed,
     )
-    waves = [wave for _, wave in held]
-    if learner.settings:
-        spectrograms = [known for _, known, _ in prepared if isinstance(known, TrainingClip)]
-        mean, std = measure_statistics(spectrograms)
-        settings = replace(learner.settings, mean=mean, std=std)
-        grid = grid_of(learner.model.config)
-        batches: Any = SpectrogramBatches(spectrograms, order, settings, grid, options.augmentation, options.seed)
-        validation = [
-            {
-                "input_values": torch.from_numpy(
-                    np.stack([s.values for s in compute_spectrograms(waves[i : i + 16], settings)])
-                )
-            }
-            for i in range(0, len(waves), 16)
+    settings = learner.settings
+    if settings:
+        clips = [
+            TrainingClip(known[i], target, bool(more))
+            for i, target, more in zip(readable, targets, is_extra, strict=True)
         ]
+        mean, std = measure_statistics(clips)
+        settings = replace(settings, mean=mean, std=std)
+        grid = grid_of(learner.model.config)
+        batches: Any = SpectrogramBatches(clips, order, settings, grid, options.augmentation, options.seed)
+        validation = [_stack_spectrograms(waves[i : i + 16], settings) for i in range(0, len(waves), 16)]
         progress(f"Log-mel of the training clips: mean {mean:.4f}, standard deviation {std:.4f}.")
     else:
-        settings = None
         extract = _extraction(learner.extractor, options)
-        sounds = [known for _, known, _ in prepared if isinstance(known, np.ndarray)]
         longest = round(options.max_seconds * SAMPLE_RATE)
+        sounds = [known[i] for i in readable]
         batches = WaveformBatches(sounds, targets, order, extract, options.augmentation, longest)
-        validation = [extract([w.samples for w in waves[i : i + 8]]) for i in range(0, len(waves), 8)]
+        validation = [extract([wave.samples for wave in waves[i : i + 8]]) for i in range(0, len(waves), 8)]
     for message in unreadable:
         progress(f"Skipped: {message}")
     progress(f"Read in {time.monotonic() - started:.0f} s.")
-    truth = np.array([_target(clip, learner.labels) for clip, _ in held])
-    kept = tuple(clip for clip, _ in held)
-    return _Fed(batches, validation, truth, kept, settings, tuple(unreadable), n_training, len(prepared) - n_training)
+    return _Fed(
+        batches,
+        validation,
+        truth=np.array([_target(clip, learner.labels) for clip, _ in held]),
+        validation_clips=tuple(clip for clip, _ in held),
+        settings=settings,
+        unreadable=tuple(unreadable),
+        n_training=int((~is_extra).sum()),
+        n_extra=int(is_extra.sum()),
+    )
+
+
+def _read_spectrograms(
+    clips: Sequence[LabelledClip],
+    n_own: int,
+    settings: InputSettings,
+    work: Path,
+    options: FinetuneOptions,
+    unreadable: list[str],
+) -> list[tuple[np.ndarray, ...]]:
+    """Versions of the log-mel of each clip; the first `n_own` are varied as sound. From the disk if a run goes on."""
+    how = options.augmentation
+    sound = (how.copies, how.speed, how.pitch, how.stretch, how.sound_noise, how.transition, how.clipping)
+    sizes = [(clip.name, len(c) if isinstance(c := clip.source, bytes) else str(c)) for clip in clips]
+    what = json.dumps([sound, options.seed, settings.n_mels, settings.n_frames, n_own, sizes])
+    key = hashlib.sha256(what.encode()).hexdigest()
+    kept = load_bank(work / "bank", key)
+    if kept is not None:
+        unreadable += [f"{clip.name!r} could not be read." for clip, one in zip(clips, kept, strict=True) if not one]
+        return kept
+    versions: list[tuple[np.ndarray, ...]] = []
+    for i, clip in enumerate(clips):
+        wave = _read(clip, unreadable)
+        mine = how if i < n_own else replace(how, copies=0)
+        versions.append(make_versions(wave, settings, mine, (options.seed, 4, i)) if wave else ())
+    if any(versions):
+        save_bank(work / "bank", key, versions)
+    return versions
+
+
+def _stack_spectrograms(waves: Sequence[Waveform], settings: InputSettings) -> Batch:
+    spectrograms = compute_spectrograms(waves, settings)
+    return {"input_values": torch.from_numpy(np.stack([spectrogram.values for spectrogram in spectrograms]))}
 
 
 def _read(clip: LabelledClip, unreadable: list[str]) -> Waveform | None:
@@ -342,7 +379,7 @@ def _run(
     work = output / "training"
     work.mkdir(parents=True, exist_ok=True)
     _check_same_run(work, options, split, labels)
-    fed = _feed(learner, split, options, extra, progress)
+    fed = _feed(learner, split, work, options, extra, progress)
     trainer = _make_trainer(learner.model, fed, work, options, progress)
     trainer.train(resume_from_checkpoint=_last_state(work))
     result = FinetuneResult(output, {}, trainer.state.global_step, fed.unreadable)
@@ -372,8 +409,8 @@ def _run(
     for file in sorted(partial.iterdir(), key=lambda file: file.name == "config.json"):  # config.json last: it makes
         file.replace(output / file.name)  # the folder a checkpoint
     partial.rmdir()
-    for state in work.glob("checkpoint-*"):
-        shutil.rmtree(state)
+    for state in (*work.glob("checkpoint-*"), work / "bank"):
+        shutil.rmtree(state, ignore_errors=True)
     return replace(result, metrics=metrics)
 
 

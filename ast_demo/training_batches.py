@@ -9,16 +9,18 @@ that was killed goes on with the batches that it would have seen.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ast_demo.audio import FRAME_LENGTH, SAMPLE_RATE, Waveform
+from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
 from ast_demo.patches import PatchGrid
 from ast_demo.spectrogram import InputSettings, log_mel
 
@@ -133,21 +135,44 @@ def vary_sound(samples: np.ndarray, how: Augmentation, rng: np.random.Generator)
     return varied if len(varied) >= FRAME_LENGTH else np.pad(varied, (0, FRAME_LENGTH - len(varied)))
 
 
-def make_training_clip(
-    waveform: Waveform,
-    target: np.ndarray,
-    settings: InputSettings,
-    how: Augmentation,
-    seed: tuple[int, int],
-    extra: bool,
-) -> TrainingClip:
-    """Log-mel of a clip and of its varied copies, each cut to twice the model's input to bound the memory."""
-    longest = 2 * settings.n_frames * 160 + FRAME_LENGTH
+def make_versions(
+    waveform: Waveform, settings: InputSettings, how: Augmentation, seed: tuple[int, ...]
+) -> tuple[np.ndarray, ...]:
+    """Log-mel of a clip and of its varied copies, (frames, n_mels) float16 each.
+
+    Each is cut to twice the model's input, to bound the memory.
+    """
+    longest = 2 * settings.n_frames * HOP_LENGTH + FRAME_LENGTH
     rng = np.random.default_rng(seed)
     sounds = [waveform.samples[:longest]]
     sounds += [vary_sound(sounds[0], how, rng) for _ in range(how.copies)]
-    versions = tuple(log_mel(torch.from_numpy(s)[None], settings.n_mels)[0].numpy().astype(np.float16) for s in sounds)
-    return TrainingClip(versions, target, extra)
+    return tuple(log_mel(torch.from_numpy(s)[None], settings.n_mels)[0].numpy().astype(np.float16) for s in sounds)
+
+
+def save_bank(folder: Path, key: str, versions: Sequence[Sequence[np.ndarray]]) -> None:
+    """Keep the log-mel of all clips on the disk, for when a run goes on.
+
+    Args:
+        key: Says what they were computed from and how.
+        versions: For each clip its versions, (frames, n_mels) float16; none for a clip that cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "values.npy", np.concatenate([version for clip in versions for version in clip]))
+    index = {"key": key, "frames": [[len(version) for version in clip] for clip in versions]}
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")  # last: it makes the bank complete
+
+
+def load_bank(folder: Path, key: str) -> list[tuple[np.ndarray, ...]] | None:
+    """What `save_bank` kept under this key, mapped into memory as it is needed; None if there is no such thing."""
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        values = np.load(folder / "values.npy", mmap_mode="r")
+    except (OSError, ValueError):
+        return None
+    if index.get("key") != key or sum(map(sum, index["frames"])) != len(values):
+        return None
+    ends = iter(np.cumsum([n for clip in index["frames"] for n in clip]).tolist())
+    return [tuple(values[(end := next(ends)) - n : end] for n in clip) for clip in index["frames"]]
 
 
 def measure_statistics(clips: Sequence[TrainingClip]) -> tuple[float, float]:
@@ -441,7 +466,7 @@ def _mask_band(length: int, widest: int, rng: np.random.Generator) -> tuple[int,
 
 def make_noises(settings: InputSettings, rng: np.random.Generator) -> Tensor:
     """Log-mel of noise floors, (64, n_frames, n_mels), mean power 1: white to brown, some low-passed, some with hum."""
-    n_samples = (settings.n_frames - 1) * 160 + FRAME_LENGTH
+    n_samples = (settings.n_frames - 1) * HOP_LENGTH + FRAME_LENGTH
     hertz = np.fft.rfftfreq(n_samples, 1 / SAMPLE_RATE)
     noises = []
     for _ in range(_N_NOISES):

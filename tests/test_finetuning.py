@@ -43,7 +43,9 @@ from ast_demo.training_batches import (
     Stage,
     TrainingClip,
     choose_columns,
-    make_training_clip,
+    load_bank,
+    make_versions,
+    save_bank,
     vary_sound,
 )
 from ast_demo.training_split import keep_held_out, read_split, split_clips
@@ -529,17 +531,24 @@ def test_losses_by_hand() -> None:
 def bank(n: int = 6, seconds: float = 0.3) -> list[TrainingClip]:
     settings = InputSettings(MELS, FRAMES)
     targets = np.eye(3, dtype=np.float32)
+    sounds = [waveform(tone(400 * (i + 1), seconds) + noise(seconds, i, 0.01)) for i in range(n)]
     return [
-        make_training_clip(
-            waveform(tone(400 * (i + 1), seconds) + noise(seconds, i, 0.01)),
-            targets[i % 3],
-            settings,
-            STRONG,
-            (0, i),
-            i >= 4,
-        )
-        for i in range(n)
+        TrainingClip(make_versions(sound, settings, STRONG, (0, i)), targets[i % 3], i >= 4)
+        for i, sound in enumerate(sounds)
     ]
+
+
+def test_the_bank_gives_back_what_was_kept_under_the_same_key(tmp_path: Path) -> None:
+    versions = [clip.versions for clip in bank(3)]
+    versions.insert(1, ())  # a clip that cannot be read
+    save_bank(tmp_path / "bank", "key", versions)
+    kept = load_bank(tmp_path / "bank", "key")
+    assert kept is not None
+    assert [len(clip) for clip in kept] == [2, 0, 2, 2]
+    for before, after in zip(versions, kept, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert load_bank(tmp_path / "bank", "another key") is None
+    assert load_bank(tmp_path / "nowhere", "key") is None
 
 
 def make_batches(how: Augmentation, stages: tuple[Stage, ...], seed: int = 0) -> SpectrogramBatches:
