@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ast_demo.errors import AstDemoError
+from ast_demo.errors import told_as_a_sentence
 from ast_demo.settings import read_settings
 
 app = typer.Typer(
@@ -204,8 +204,13 @@ def main() -> None:
     """Run the command line; a user's mistake becomes one sentence on standard error."""
     # Hugging Face's libraries draw progress bars of their own for what takes a blink.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "" if sys.stderr.isatty() else "1")
-    try:
-        app()
-    except AstDemoError as error:
-        typer.echo(str(error), err=True)
-        sys.exit(2)
+    with told_as_a_sentence():
+        try:
+            sys.exit(app(standalone_mode=False))  # a command returns nothing, or its exit code
+        except typer.TyperException as error:  # an argument that is missing, unknown or wrong
+            message = error.format_message().rstrip(".")
+            if message:  # without any argument at all, the help is already on the screen
+                context = getattr(error, "ctx", None)
+                command = context.command_path if context else "python -m ast_demo"
+                typer.echo(f"{message}. See `{command} --help`.", err=True)
+            sys.exit(2)

@@ -10,6 +10,12 @@ Each message is one or two sentences for a person: what was expected, what came,
 command line print it unchanged. Every other exception is a defect of this program.
 """
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class AstDemoError(Exception):
     """Base of all errors that are shown to users as they are."""
@@ -29,3 +35,13 @@ class DataError(AstDemoError):
 
 class SettingsError(AstDemoError):
     """A setting whose value makes no sense."""
+
+
+@contextmanager
+def told_as_a_sentence() -> Iterator[None]:
+    """For programs: an error of this family becomes its message on standard error, and exit code 2."""
+    try:
+        yield
+    except AstDemoError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ast_demo.audio import SAMPLE_RATE, waveform_from_samples
 from ast_demo.checkpoints import CheckpointCache, default_checkpoint
+from ast_demo.errors import SettingsError
 from ast_demo.export import draw
 from ast_demo.inspection import inspect as inspect_clip
 from ast_demo.settings import Settings
@@ -56,6 +57,10 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
     Args:
         host, port: Where to listen; by default what Gradio's own environment variables say, else 127.0.0.1:7860.
         block: Serve until the program is stopped; otherwise return at once, and `.close()` the result later.
+
+    Raises:
+        SettingsError: That port is in use, or that host is not this machine.
+        CheckpointError: This copy of the program came without checkpoints.
     """
     # Neither fonts nor usage counts are fetched from anywhere: the page works without a network.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -64,17 +69,21 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
     page = build_page(settings, checkpoints)
     Thread(target=_warm_up, args=[checkpoints], daemon=True).start()
     page.queue(default_concurrency_limit=settings.concurrency)
-    page.launch(
-        server_name=host,
-        server_port=port,
-        theme=_theme(),
-        css_paths=_FOLDER / "style.css",
-        head='<meta name="viewport" content="width=device-width, initial-scale=1">',
-        footer_links=[],
-        max_file_size=int(settings.max_upload_mb * 1e6),
-        ssr_mode=False,
-        prevent_thread_lock=not block,
-    )
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            theme=_theme(),
+            css_paths=_FOLDER / "style.css",
+            head='<meta name="viewport" content="width=device-width, initial-scale=1">',
+            footer_links=[],
+            max_file_size=int(settings.max_upload_mb * 1e6),
+            ssr_mode=False,
+            prevent_thread_lock=not block,
+        )
+    except OSError:
+        asked = f"port {port} of {host}" if port else "the port that was asked for"
+        raise SettingsError(f"Cannot listen on {asked}: it is in use, or not on this machine. Choose another.") from None
     return page
 
 
