@@ -16,6 +16,7 @@ from ast_demo.audio import read_audio
 from ast_demo.checkpoints import CheckpointCache, shipped_names
 from ast_demo.comparison import MOST, Comparison, compare, describe, match_key
 from ast_demo.errors import AstDemoError
+from ast_demo.figures import Look
 from ast_demo.inspection import Inspection
 from ast_demo.settings import Settings
 from ast_demo.ui import parts
@@ -79,32 +80,12 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         hidden = {downloads_panel: gr.update(visible=False), downloads: None}
         return {files: None, message: alert, agreement: "", facts: "", **hidden, **panels}
 
-    def show(
-        path: str | None,
-        references: list[str] | None,
-        seen_by: dict | None,
-        progress: gr.Progress = gr.Progress(),
-    ) -> dict[Any, object]:
-        if path is None:
-            return clear()
-        references = [reference.strip() for reference in references or []]
-        try:
-            progress(0, "Reading the recording")
-            waveform = read_audio(path, max_s=settings.max_clip_s)
-            comparison = compare(
-                waveform,
-                references,
-                checkpoints.load,
-                lambda done: progress((done, len(references) + 1), f"{done} of {len(references)} checkpoints"),
-            )
-        except AstDemoError as error:
-            return clear(str(error))
-        look = parts.look(seen_by, zoom=False)
+    def fill(comparison: Comparison, references: list[str], look: Look) -> dict[Any, object]:
         folder = Path(tempfile.mkdtemp(prefix="ast-demo-"))
         paths = export.write_comparison(comparison, folder, export.draw_comparison(comparison, look))
         values: dict[Any, object] = {
             files: folder,
-            message: "",
+            message: "".join(f"<p>{escape(note)}</p>" for note in comparison.waveform.notes),
             agreement: _agreement(comparison),
             facts: _facts(comparison),
             downloads_panel: gr.update(visible=True),
@@ -112,23 +93,53 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         }
         values |= {column.panel: gr.update(visible=False) for column in columns}
         order = _label_order(comparison.inspections)
-        for number, (column, one) in enumerate(zip(columns, comparison.inspections, strict=False), start=1):
-            values |= {column.panel: gr.update(visible=True), column.text: _heading(one, order)}
-            pictures_folder = export.folder_of(comparison, number, folder)
+        failures = {failure.checkpoint: failure for failure in comparison.failures}
+        number = 0
+        for column, reference in zip(columns, references, strict=False):
+            values[column.panel] = gr.update(visible=True)
+            if failure := failures.get(reference):
+                values[column.text] = f'<h2>{escape(reference)}</h2><p role="alert">{escape(failure.message)}</p>'
+                values |= {picture: gr.update(value=None, visible=False) for picture in column.pictures.values()}
+                continue
+            number += 1
+            values[column.text] = _heading(comparison.inspections[number - 1], order)
+            its_folder = export.folder_of(comparison, number, folder)
             for name, picture in column.pictures.items():
-                file = pictures_folder / f"{name}.png"
+                file = its_folder / f"{name}.png"
                 values[picture] = gr.update(value=str(file) if file.is_file() else None, visible=file.is_file())
-        for column, failure in zip(columns[len(comparison.inspections) :], comparison.failures, strict=False):
-            text = f'<h2>{escape(failure.checkpoint)}</h2><p role="alert">{escape(failure.message)}</p>'
-            values |= {column.panel: gr.update(visible=True), column.text: text}
-            values |= {picture: gr.update(value=None, visible=False) for picture in column.pictures.values()}
         return values
+
+    def show(
+        path: str | None,
+        references: list[str] | None,
+        seen_by: dict | None,
+        old: Path | None,
+        progress: gr.Progress = gr.Progress(),
+    ) -> dict[Any, object]:
+        references = [reference.strip() for reference in references or []]
+        n = len(references)
+        try:
+            if path is None:
+                return clear()
+            progress(0, "Reading the recording")
+            comparison = compare(
+                read_audio(path, max_s=settings.max_clip_s),
+                references,
+                checkpoints.load,
+                lambda done, name: progress((done + 1, n + 2), f"Checkpoint {done + 1} of {n}: {name}"),
+            )
+            progress((n + 1, n + 2), "Drawing")
+            return fill(comparison, references, parts.look(seen_by, zoom=False))
+        except AstDemoError as error:
+            return clear(str(error))
+        finally:
+            parts.forget(old)
 
     run: dict[str, Any] = {
         "fn": show,
-        "inputs": [clip, chosen, browser],
+        "inputs": [clip, chosen, browser, files],
         "outputs": results,
-        "js": f"(clip, chosen, browser) => [clip, chosen, {_LOOK_OF_COLUMN}]",
+        "js": f"(clip, chosen, browser, old) => [clip, chosen, {_LOOK_OF_COLUMN}, old]",
         "show_progress_on": [message],
         "trigger_mode": "always_last",
         "api_visibility": "private",

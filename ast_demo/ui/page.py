@@ -83,7 +83,9 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
         )
     except OSError:
         asked = f"port {port} of {host}" if port else "the port that was asked for"
-        raise SettingsError(f"Cannot listen on {asked}: it is in use, or not on this machine. Choose another.") from None
+        raise SettingsError(
+            f"Cannot listen on {asked}: it is in use, or not on this machine. Choose another."
+        ) from None
     return page
 
 

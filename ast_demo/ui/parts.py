@@ -39,7 +39,7 @@ def clip_input(prefix: str) -> gr.Audio:
         sources=["microphone"], type="filepath", label="Say “seven”", elem_id=f"{prefix}clip", buttons=["download"]
     )
     # Apart from the microphone, as an upload to `gr.Audio` takes no WebM and no MP4: to it those are videos.
-    file = gr.File(label="Or drop a recording", elem_id=f"{prefix}file", height=112)
+    file = gr.File(label="Or drop a recording", elem_id=f"{prefix}file", elem_classes="drop", height=96)
     file.upload(lambda path: (path, None), [file], [clip, file], api_visibility="private", show_progress="hidden")
     return clip
 
@@ -115,7 +115,8 @@ def scores_table(scores: Sequence[tuple[str, float | None]], note: str = "") -> 
         f'<i style="width: {score or 0:.1%}"></i></li>'
         for label, score in scores
     )
-    note = note if scores else "They appear here once there is a clip."
+    if not scores:
+        return '<h3>Scores</h3><p>They appear here once there is a clip.</p><ol class="scores"></ol>'
     return f'<h3>Scores</h3><ol class="scores">{rows}</ol><p>{escape(note)}</p>'
 
 
