@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.spatial.distance import jensenshannon
+from scipy.special import rel_entr
 
-from ast_demo.audio import Waveform
+from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.checkpoints import Checkpoint
 from ast_demo.errors import AstDemoError, CheckpointError
 from ast_demo.inspection import Inspection, inspect, summarise
-from ast_demo.spectrogram import HOP_S
+from ast_demo.spectrogram import FRAME_S, HOP_S, count_frames
 
 MOST = 4  # checkpoints side by side
+_SAME = 1e-5  # a rollout that varies less, in equal shares, is the same everywhere but for rounding
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,17 @@ class PairAgreement:
 
     Attributes:
         first, second: Places of the two in the comparison.
+        n_shared: Number of labels that both have.
         same_winner: Whether the best label of both is the same; None if they share no label.
         divergence: Jensen–Shannon divergence in bits, 0 (equal) to 1, of their scores on the shared labels, each
-            scaled to a sum of 1; None if they share fewer than two labels.
+            scaled to a sum of 1; None if they share fewer than two labels, or one gives all of these a score of 0.
         rollout_correlation: Pearson's, of the rollouts on a common raster of 10 ms (and of mel bins, where both have a
-            patch grid) over the seconds that both heard; None where a rollout is the same everywhere.
+            patch grid) over the part of the clip that both heard; None where a rollout is the same everywhere.
     """
 
     first: int
     second: int
+    n_shared: int
     same_winner: bool | None
     divergence: float | None
     rollout_correlation: float | None
@@ -83,7 +88,7 @@ def compare(
     waveform: Waveform,
     references: Sequence[str],
     load: Callable[[str], Checkpoint],
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int, str], None] = lambda done, reference: None,
 ) -> Comparison:
     """Show one clip to two to four checkpoints.
 
@@ -91,23 +96,27 @@ def compare(
         references: Names, folders or Hub ids.
         load: Gives the checkpoint of a reference, as `CheckpointCache.load` does. They are asked for one after the
             other and let go at once, so that no more of them are in memory than the cache allows, and one.
-        progress: Told how many checkpoints are done.
+        progress: Told, before each checkpoint, how many are done, and the reference of this one.
 
     Raises:
         CheckpointError: Fewer than two references, more than four, or one twice.
     """
     if not 2 <= len(references) <= MOST:
         raise CheckpointError(f"Expected two to {MOST} checkpoints to compare, got {len(references)}.")
-    if len(set(references)) < len(references):
-        raise CheckpointError("Expected different checkpoints to compare, got one of them twice.")
+    seen: set[str] = set()
+    for reference in references:
+        spelled = os.path.normpath(reference.strip())  # "ast", "./ast" and "ast/" are the same folder
+        if spelled in seen:
+            raise CheckpointError(f"Expected different checkpoints to compare, got {reference!r} twice.")
+        seen.add(spelled)
     inspections: list[Inspection] = []
     failures: list[Failure] = []
-    for reference in references:
+    for done, reference in enumerate(references):
+        progress(done, reference)
         try:
             inspections.append(inspect(waveform, load(reference)))
         except AstDemoError as error:
             failures.append(Failure(reference, str(error)))
-        progress(len(inspections) + len(failures))
     agreement = agree(inspections) if len(inspections) > 1 else None
     return Comparison(waveform, tuple(inspections), tuple(failures), agreement)
 
@@ -149,23 +158,31 @@ def rollout_raster(inspection: Inspection, n_frames: int, *, over_time: bool = F
         over_time: Sum over frequency, as for a checkpoint without a patch grid.
 
     Returns:
-        (n_mels, n_frames), or (n_frames,) over time.
+        (n_mels, n_frames), or (n_frames,) over time; NaN where the checkpoint sees nothing.
     """
     rollout, grid = inspection.rollout.final, inspection.checkpoint.grid
     columns = rollout.shape[1]
     if grid is None:
-        token = (np.arange(n_frames) + 0.5) * HOP_S / inspection.input_s * columns
-        return rollout[0, np.minimum(token.astype(int), columns - 1)] * columns
+        middle_s = np.arange(n_frames) * HOP_S + FRAME_S / 2
+        token = (middle_s / inspection.input_s * columns).astype(int)
+        return np.where(token < columns, rollout[0, np.minimum(token, columns - 1)] * columns, np.nan)
     time = _nearest(n_frames, grid.time_stride, grid.patch_size, grid.n_time)
     if over_time:
-        return rollout.sum(axis=0)[time] * columns
-    frequency = _nearest(grid.n_mels, grid.frequency_stride, grid.patch_size, grid.n_frequency)
-    return rollout[frequency][:, time] * grid.n_patches
+        raster = rollout.sum(axis=0)[time] * columns
+    else:
+        frequency = _nearest(grid.n_mels, grid.frequency_stride, grid.patch_size, grid.n_frequency)
+        raster = rollout[frequency][:, time] * grid.n_patches
+        raster[grid.seen_mels :] = np.nan
+    raster[..., grid.seen_frames :] = np.nan
+    return raster
 
 
 def common_rasters(first: Inspection, second: Inspection) -> tuple[np.ndarray, np.ndarray]:
-    """Rollouts of two inspections on the same raster: time × mel where both have the same mel bins, else over time."""
-    n_frames = max(1, int(min(first.input_s, second.input_s) / HOP_S))
+    """Rollouts of two inspections on the same raster: mel × time where both have the same mel bins, else over time.
+
+    They are as long as the shorter input, padding included.
+    """
+    n_frames = count_frames(round(min(first.input_s, second.input_s) * SAMPLE_RATE))
     grids = first.checkpoint.grid, second.checkpoint.grid
     over_time = grids[0] is None or grids[1] is None or grids[0].n_mels != grids[1].n_mels
     return rollout_raster(first, n_frames, over_time=over_time), rollout_raster(second, n_frames, over_time=over_time)
@@ -187,12 +204,16 @@ def describe(comparison: Comparison) -> list[str]:
             parts.append(f"both say {winners[0]}" if pair.same_winner else f"{winners[0]} against {winners[1]}")
         if pair.divergence is not None:
             parts.append(f"scores {pair.divergence:.3f} bits apart")
+        elif pair.n_shared == 1:
+            parts.append("they share one label only, too few to tell how far their scores are apart")
         if pair.rollout_correlation is not None:
             parts.append(f"rollouts correlate with {pair.rollout_correlation:+.2f}")
         sentences.append(f"{names[pair.first]} and {names[pair.second]}: {', '.join(parts)}.")
     if agreement.ensemble:
         label, score = agreement.ensemble[0]
         sentences.append(f"Together (mean of the scores on shared labels): {label}, {score:.1%}.")
+    elif len(names) > 2:
+        sentences.append("There is no label that all of them share, and so no mean of their scores.")
     return sentences
 
 
@@ -230,13 +251,38 @@ def _agree_on(inspections: Sequence[Inspection], first: int, second: int) -> Pai
     keys = {match_key(label) for label in other.prediction.labels}
     shared = [key for key in dict.fromkeys(map(match_key, one.prediction.labels)) if key in keys]
     winners = [match_key(inspection.prediction.top(1)[0][0]) for inspection in (one, other)]
-    divergence = None
-    if len(shared) > 1:
-        # SciPy gives the distance, which is the square root of the divergence; it scales to a sum of 1 itself.
-        divergence = float(jensenshannon(_scores_of(one, shared), _scores_of(other, shared), base=2) ** 2)
-    a, b = common_rasters(one, other)
-    correlation = float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) if a.std() > 0 and b.std() > 0 else None
-    return PairAgreement(first, second, winners[0] == winners[1] if shared else None, divergence, correlation)
+    return PairAgreement(
+        first,
+        second,
+        len(shared),
+        same_winner=winners[0] == winners[1] if shared else None,
+        divergence=_divergence(_scores_of(one, shared), _scores_of(other, shared)) if len(shared) > 1 else None,
+        rollout_correlation=_correlation(one, other),
+    )
+
+
+def _divergence(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Jensen–Shannon divergence in bits.
+
+    Not by SciPy's `jensenshannon`: it takes the root, which is no number where two that are nearly equal come out a
+    rounding error below 0.
+    """
+    if not (a.sum() > 0 and b.sum() > 0):
+        return None
+    a, b = a / a.sum(), b / b.sum()
+    middle = (a + b) / 2
+    return max(0.0, float(rel_entr(a, middle).sum() + rel_entr(b, middle).sum()) / 2 / math.log(2))
+
+
+def _correlation(first: Inspection, second: Inspection) -> float | None:
+    """Of the rollouts over the part of the clip that both heard: on padding they would agree too easily."""
+    clip_frames = count_frames(len(first.waveform.samples))
+    a, b = (raster[..., :clip_frames] for raster in common_rasters(first, second))
+    seen = np.isfinite(a) & np.isfinite(b)
+    a, b = a[seen], b[seen]
+    if min(np.ptp(a), np.ptp(b)) < _SAME:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def _scores_of(inspection: Inspection, keys: Sequence[str]) -> np.ndarray:
