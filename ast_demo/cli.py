@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -100,6 +102,75 @@ def compare(
         typer.echo(failure.message, err=True)
     if comparison.failures:
         raise typer.Exit(2)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="Labelled clips: a folder, a CSV or JSONL table, a zip, a Hub data set name[:config][@split], or samples."
+        ),
+    ],
+    checkpoint: Annotated[list[str], typer.Option(help=_CHECKPOINT_HELP + " One to four of them.")],
+    output: Annotated[Path, typer.Option(help="Folder of the results. A run that was killed goes on from there.")],
+    label_column: Annotated[str, typer.Option(help="Column with the label, if it has no usual name.")] = "",
+    file_column: Annotated[str, typer.Option(help="Column with the recording, if it has no usual name.")] = "",
+    multi_label: Annotated[bool, typer.Option(help="A clip may have several labels, separated by semicolons.")] = False,
+    label_map: Annotated[
+        Path | None, typer.Option(help="CSV of two columns: a label of the data, and what the checkpoints call it.")
+    ] = None,
+    held_out: Annotated[
+        bool, typer.Option(help="Only the clips that the first checkpoint's fine-tuning has held out.")
+    ] = False,
+) -> None:
+    """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
+    from ast_demo.checkpoints import CheckpointCache, find_checkpoint
+    from ast_demo.evaluation import evaluate
+    from ast_demo.labelled_clips import ReadingOptions, read_label_map, read_labelled_clips
+    from ast_demo.training_split import keep_held_out
+
+    settings = read_settings()
+    clips = read_labelled_clips(data, ReadingOptions(file_column, label_column, multi_label))
+    if held_out:
+        clips = keep_held_out(clips, find_checkpoint(checkpoint[0], settings)[0])
+    result = evaluate(
+        clips,
+        checkpoint,
+        CheckpointCache(settings).load,
+        output,
+        label_map=read_label_map(label_map) if label_map else None,
+        max_clip_s=settings.max_clip_s,
+        progress=_progress_line(),
+    )
+    for name, reason in result.unreadable.items():
+        typer.echo(f"Skipped {name}: {reason}", err=True)
+    for name, metrics in result.metrics.items():
+        typer.echo(name)
+        for metric, value in metrics.items():
+            if isinstance(value, int | float):
+                typer.echo(f"{metric:>24}  {value:.4g}")
+    for comparison in result.comparisons:
+        typer.echo(comparison["sentence"])
+    typer.echo(f"Wrote {output}", err=True)
+
+
+def _progress_line() -> Callable[[int, int], None]:
+    """Tells on standard error, every two seconds at the most, how far a run is and how long it will take."""
+    began = told = time.monotonic()
+    first: int | None = None
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told, first
+        first = done if first is None else first  # what an earlier run has done takes no time now
+        now = time.monotonic()
+        if now - told >= 2 or (done == total and done > first):
+            told = now
+            speed = (done - first) / (now - began)
+            left = f", {(total - done) / speed:.0f} s left" if speed and done < total else ""
+            typer.echo(f"{done} of {total} clips, {speed:.1f} clips a second{left}", err=True)
+
+    return tell
 
 
 @app.command()

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
@@ -26,7 +28,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ast_demo.audio import SAMPLE_RATE
-from ast_demo.comparison import Comparison, common_rasters
+from ast_demo.comparison import Comparison, common_rasters, rollout_raster
 from ast_demo.inspection import Inspection, PatchInspection
 from ast_demo.patches import PatchGrid
 from ast_demo.spectrogram import FRAME_S, HOP_S, hz_to_mel_bin
@@ -168,6 +170,65 @@ def difference_figure(first: Inspection, second: Inspection, look: Look = Look()
     _colour_key(figure, look, palette, colours, "PuOr", "× an equal share")
     _frequency_axis(axes, first.fed[1])
     return figure
+
+
+def confusion_figure(truth: Sequence[str], predicted: Sequence[str], name: str, look: Look = Look()) -> Figure:
+    """How often each label (rows) was predicted as which (columns), counted by scikit-learn."""
+    from sklearn.metrics import confusion_matrix
+
+    from ast_demo.labelled_clips import sort_labels
+
+    palette = _DARK if look.dark else _LIGHT
+    labels = sort_labels([*truth, *predicted])
+    counts = confusion_matrix(truth, predicted, labels=labels)
+    side = look.width_px / _PX_PER_INCH
+    figure = Figure(figsize=(side, side), facecolor=palette.background, layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(counts, cmap="cividis")
+    size = min(9.0, 0.5 * look.width_px / max(len(labels), 1))
+    for row, column in np.argwhere(counts > 0):
+        dark = counts[row, column] < counts.max() / 2
+        text: dict[str, Any] = {"color": "white" if dark else "black", "fontsize": size, "ha": "center", "va": "center"}
+        axes.text(column, row, str(counts[row, column]), **text)
+    axes.set_xticks(range(len(labels)), labels, rotation=90)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.tick_params(colors=palette.ink, labelsize=size)
+    axes.set_xlabel("predicted", color=palette.ink)
+    axes.set_ylabel("label", color=palette.ink)
+    axes.set_title(name, color=palette.ink, fontsize=10)
+    return figure
+
+
+def spectrogram_thumbnail(inspection: Inspection) -> bytes:
+    """The spectrogram alone as a PNG, a pixel for each frame and two for each mel bin; padding is left grey."""
+    spectrogram, _ = inspection.fed
+    clip = spectrogram.values[: spectrogram.clip_frames]
+    norm = Normalize(float(clip.min()), max(float(clip.max()), float(clip.min()) + 1e-3))
+    return _thumbnail(colormaps["magma"](norm(clip.T)), spectrogram.values.shape)
+
+
+def rollout_thumbnail(inspection: Inspection) -> bytes:
+    """The rollout over the grey spectrogram as a PNG of the same size, on the scale of its own highest value."""
+    spectrogram, grid = inspection.fed
+    clip = spectrogram.values[: spectrogram.clip_frames]
+    norm = Normalize(float(clip.min()), max(float(clip.max()), float(clip.min()) + 1e-3))
+    grey = colormaps["gray"](norm(clip.T))
+    raster = rollout_raster(inspection, grid.n_frames)[:, : spectrogram.clip_frames]
+    relevance = _relevance_colours()(raster / max(float(raster.max()), 1e-12))
+    opacity = relevance[..., 3:]
+    grey[..., :3] = grey[..., :3] * (1 - opacity) + relevance[..., :3] * opacity
+    return _thumbnail(grey, spectrogram.values.shape)
+
+
+def _thumbnail(colours: np.ndarray, shape: tuple[int, int]) -> bytes:
+    """PNG of (mel bins, clip frames, RGBA) within the whole input of `shape` (frames, mel bins), low frequencies below."""
+    from PIL import Image
+
+    canvas = np.full((shape[1], shape[0], 3), 127, dtype=np.uint8)
+    canvas[:, : colours.shape[1]] = (colours[..., :3] * 255).round().astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(canvas[::-1].repeat(2, axis=0)).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def to_png(figure: Figure, look: Look = Look()) -> bytes:

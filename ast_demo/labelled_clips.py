@@ -135,6 +135,23 @@ def read_labelled_clips(data: str | Path, options: ReadingOptions | None = None)
     return LabelledClips(text, tuple(clips))
 
 
+def read_label_map(path: str | Path) -> dict[str, str]:
+    """A CSV of two columns without a header: a label of the data, and what the checkpoints call it.
+
+    Raises:
+        DataError: It cannot be read, or a row has not two cells.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"The label map {str(path)!r} cannot be read: {error}.") from None
+    for number, row in enumerate(rows, start=1):
+        if len(row) != 2:
+            raise DataError(f"Row {number} of the label map {str(path)!r} has {len(row)} cells. Expected two.")
+    return {name.strip(): other.strip() for name, other in rows}
+
+
 def join_clips(sources: Sequence[LabelledClips]) -> LabelledClips:
     """Several sources as one. Names that occur twice get the name of their source in front.
 

@@ -1,0 +1,48 @@
+"""What can be said of a clip without any model, to find out what wrong predictions have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, Waveform
+
+_SILENT_DB = -60.0  # of full scale: below this a frame counts as silent
+_FULL_SCALE = 0.999  # 16-bit recordings clip at 32767 / 32768
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """Facts of a clip.
+
+    Attributes:
+        loudness_db: Root mean square in decibels of full scale, -inf for digital silence.
+        clipped_share: Share of the samples at full scale.
+        silent_share: Share of the 25 ms frames below -60 dB of full scale.
+        snr_db: Estimate of the signal-to-noise ratio: the loud frames (95th percentile of power) over the quiet ones
+            (10th). It is an estimate that takes the quietest tenth of the clip for noise.
+    """
+
+    loudness_db: float
+    clipped_share: float
+    silent_share: float
+    snr_db: float
+
+
+def measure_clip(waveform: Waveform) -> ClipFacts:
+    """Measure a clip."""
+    samples = waveform.samples.astype(np.float64)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME_LENGTH)[::HOP_LENGTH]
+    power = (frames**2).mean(axis=1)
+    quiet, loud = np.percentile(power, [10, 95])
+    return ClipFacts(
+        loudness_db=_decibels(float((samples**2).mean())),
+        clipped_share=float((np.abs(samples) >= _FULL_SCALE).mean()),
+        silent_share=float((power < 10 ** (_SILENT_DB / 10)).mean()),
+        snr_db=_decibels(loud / max(quiet, 1e-10)),
+    )
+
+
+def _decibels(power: float) -> float:
+    return float(10 * np.log10(power)) if power > 0 else float("-inf")
