@@ -563,7 +563,7 @@ def _make_trainer(model: nn.Module, fed: _Fed, work: Path, options: FinetuneOpti
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **ignored: Any) -> None:
             done, left = state.global_step - self.first, state.max_steps - state.global_step
             minutes = (time.monotonic() - self.began) / max(done, 1) * left / 60
-            wanted = ("loss", "eval_")
+            wanted = ("loss", "eval_loss", "eval_accuracy", "eval_precision", "eval_recall", "eval_f1", "eval_map")
             shown = ", ".join(
                 f"{k.removeprefix('eval_')} {v:.4g}" for k, v in (logs or {}).items() if k.startswith(wanted)
             )
@@ -681,6 +681,7 @@ def compute_metrics(
             of_group = np.array([clip.columns.get(column) == value for clip in clips])
             if of_group.any():
                 metrics[f"accuracy_{column}_{value}"] = right[of_group].mean()
+                metrics[f"clips_{column}_{value}"] = of_group.sum()
     return {"clips": float(len(clips)), **{key: float(value) for key, value in metrics.items()}}
 
 

@@ -120,12 +120,14 @@ _HUB_NAMES = {"map": "mean_average_precision"}
 
 
 def _metrics_table(metrics: Mapping[str, float], n_clips: int) -> str:
-    rows = ["| metric | value |", "|---|---|"]
+    rows = ["| metric | value | clips | 95 % interval |", "|---|---|---|---|"]
     for key, value in metrics.items():
-        if key in _PERCENTAGES:
-            low, high = wilson_interval(round(value * n_clips), n_clips)
-            interval = f" (95 % interval {low:.1%} to {high:.1%}, n = {n_clips})" if key == "accuracy" else ""
-            rows.append(f"| {key} | {value:.1%}{interval} |")
-        elif key.startswith("accuracy_"):
-            rows.append(f"| {key.replace('_', ' ')} | {value:.1%} |")
+        if key.split("_")[0] not in _PERCENTAGES:
+            continue
+        if not key.startswith("accuracy"):
+            rows.append(f"| {key} | {value:.1%} | {n_clips} | |")
+            continue
+        n = int(metrics[key.replace("accuracy", "clips", 1)])
+        low, high = wilson_interval(round(value * n), n)
+        rows.append(f"| {key.replace('_', ' ')} | {value:.1%} | {n} | {low:.1%} to {high:.1%} |")
     return "\n".join(rows)

@@ -21,7 +21,7 @@ from transformers import ASTConfig, ASTForAudioClassification, AutoModelForAudio
 from ast_demo.audio import read_audio
 from ast_demo.checkpoints import load_checkpoint
 from ast_demo.errors import CheckpointError, DataError
-from ast_demo.finetune_options import FinetuneOptions, read_recipe
+from ast_demo.finetune_options import ESC50, FinetuneOptions, choose_options, read_recipe
 from ast_demo.finetuning import finetune, learning_rate_at, predict, soft_loss
 from ast_demo.labelled_clips import LabelledClip, LabelledClips, read_labelled_clips
 from ast_demo.model_card import wilson_interval
@@ -127,7 +127,7 @@ def test_the_folder_holds_all_that_is_promised(trained: tuple, tones: LabelledCl
     card = (folder / "README.md").read_text()
     assert "pipeline_tag: audio-classification" in card
     low, high = wilson_interval(round(6 * metrics["accuracy"]), 6)
-    assert f"{metrics['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}, n = 6)" in card
+    assert f"| accuracy | {metrics['accuracy']:.1%} | 6 | {low:.1%} to {high:.1%} |" in card
     log = json.loads((folder / "training_log.json").read_text())
     assert [entry["step"] for entry in log if "eval_f1" in entry] == [10, 20, 30]
     split = read_split(folder)
@@ -373,6 +373,21 @@ def test_a_label_without_readable_clips_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "config.json").exists()
 
 
+def test_a_full_disk_leaves_nothing_that_looks_like_a_checkpoint(
+    tones: LabelledClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*ignored: object, **also_ignored: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ast_demo.finetuning.write_card", full)
+    options = replace(QUICK, stages=(Stage(1, 4),), evaluations=1)
+    with pytest.raises(DataError, match=r"cannot be written to .*: No space left on device"):
+        finetune(tones, CONFIG, tmp_path / "out", options, progress=lambda _: None)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["training"]
+    monkeypatch.undo()
+    assert finetune(tones, CONFIG, tmp_path / "out", options, progress=lambda _: None).steps == 1  # it goes on
+
+
 def test_what_cannot_be_trained_is_refused_before_anything_is_read(tones: LabelledClips, tmp_path: Path) -> None:
     one_label = LabelledClips("one", tuple(clip for clip in tones.clips if clip.labels == ("low",)))
     (tmp_path / "taken").mkdir()
@@ -424,6 +439,31 @@ def test_a_model_s_configuration_is_a_recipe(tmp_path: Path) -> None:
     assert isinstance(recipe.base, Wav2Vec2Config)
     assert recipe.base.hidden_size == 16
     assert recipe.options == FinetuneOptions()
+
+
+def test_a_command_line_changes_what_it_names_and_nothing_else() -> None:
+    asked = {"epochs": 3, "seed": None, "learning_rate": 2e-4}
+    chosen = choose_options("somewhere", None, "esc50", asked, ["fold=4", "fold=5", "speaker=theo"])
+    assert chosen.base == "somewhere"
+    held_out = {"fold": ["4", "5"], "speaker": ["theo"]}
+    assert chosen.options == replace(ESC50, epochs=3, learning_rate=2e-4, validation=held_out)
+    recipe = REPOSITORY / "recipes" / "sounds-and-digits-16-16.json"
+    assert choose_options(None, recipe, "default", {"seed": 7}).options.stages
+    assert choose_options(None, recipe, "default", {"epochs": 2}).options.stages == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None, None, "default", {}), "either a base .* or a configuration"),
+        (("base", "recipe.json", "default", {}), "either a base .* or a configuration"),
+        (("base", None, "esc51", {}), "There is no preset 'esc51'. Expected 'default' or 'esc50'"),
+        (("base", None, "default", {}, ["fold"]), "Expected COLUMN=VALUE .* got 'fold'"),
+    ],
+)
+def test_command_lines_that_make_no_sense_are_refused(arguments: tuple, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        choose_options(*arguments)
 
 
 # The parts
