@@ -1,0 +1,288 @@
+"""The command line: arguments, exit code, what is printed where, and the files that are written."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ast_demo.audio import read_audio
+from ast_demo.checkpoints import MIT_CHECKPOINTS, default_checkpoint, load_checkpoint, shipped_names
+from ast_demo.cli import main
+from ast_demo.inspection import inspect
+from tests.clips import REPOSITORY, encode, melody, noise, real_clips, sample_clips
+from tests.tiny import LABELS, save_tiny
+
+FILES = {"waveform.png", "spectrogram.png", "patch_grid.png", "rollout.png", "inspection.json", "inspection.npz"}
+CONTRACT = {
+    "clip": str,
+    "checkpoint": str,
+    "activation": str,
+    "predictions": list,
+    "duration_s": float,
+    "frames": int,
+    "padding_share": float,
+    "truncated_s": float,
+    "patch_grid": dict,
+    "precision": str,
+    "seconds": float,
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run a command in this process."""
+
+    def call(*arguments: str | Path) -> Done:
+        monkeypatch.setattr(sys, "argv", ["ast_demo", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        printed = capsys.readouterr()
+        return Done(exit_.value.code or 0, printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("checkpoints") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "melody.wav"
+    path.write_bytes(encode(np.stack([melody(0.5, 44_100)] * 2, axis=1), 44_100, "wav", "PCM_16"))
+    return path
+
+
+# What works
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [((), 5), (("--top", "2"), 2), (("--top", "99"), len(LABELS))],
+    ids=["as is", "top 2", "top 99"],
+)
+def test_inspect_prints_the_best_scores(
+    options: tuple[str, ...], rows: int, run: Callable[..., Done], clip: Path, tiny: Path
+) -> None:
+    done = run("inspect", clip, "--checkpoint", tiny, *options)
+    assert (done.code, done.err) == (0, "")
+    top = inspect(read_audio(clip), load_checkpoint(tiny)).prediction.top(rows)
+    assert [line.split() for line in done.out.splitlines()] == [[f"{score:.2%}", label] for label, score in top]
+
+
+def test_json_is_all_that_is_printed_and_keeps_its_contract(run: Callable[..., Done], clip: Path, tiny: Path) -> None:
+    done = run("inspect", clip, "--checkpoint", tiny, "--json")
+    assert (done.code, done.err) == (0, "")
+    facts = json.loads(done.out)
+    assert done.out.count("\n") == 1
+    for key, kind in CONTRACT.items():
+        assert isinstance(facts[key], kind), key
+    assert (facts["clip"], facts["checkpoint"]) == ("melody.wav", "tiny")
+    assert (facts["original_rate"], facts["channels"]) == (44_100, 2)
+    # 0.5 s is 8000 samples, and 1 + (8000 - 400) // 160 frames of 89.
+    assert (facts["duration_s"], facts["frames"], facts["truncated_s"]) == (0.5, 48, 0.0)
+    assert facts["padding_share"] == pytest.approx(1 - 48 / 89)
+    assert facts["patch_grid"] == {"frequency": 13, "time": 17}
+    assert facts["seconds"] > 0
+    predictions = facts["predictions"]
+    assert {row["label"] for row in predictions} == set(LABELS)
+    assert len(predictions) == len(LABELS)
+    assert [row["score"] for row in predictions] == sorted((row["score"] for row in predictions), reverse=True)
+    assert sum(row["score"] for row in predictions) == pytest.approx(1)
+
+
+def test_output_gets_pictures_arrays_and_facts(
+    run: Callable[..., Done], clip: Path, tiny: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new" / "folder"
+    done = run("inspect", clip, "--checkpoint", tiny, "--json", "--output", folder)
+    assert done.code == 0
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert {line.removeprefix("Wrote ") for line in done.err.splitlines()} == {str(folder / name) for name in FILES}
+    assert json.loads(done.out) == json.loads((folder / "inspection.json").read_text(encoding="utf-8"))
+    inspection = inspect(read_audio(clip), load_checkpoint(tiny))
+    with np.load(folder / "inspection.npz") as arrays:
+        np.testing.assert_array_equal(arrays["samples"], inspection.waveform.samples)
+        np.testing.assert_array_equal(arrays["spectrogram"], inspection.spectrogram.values)
+        np.testing.assert_array_equal(arrays["rollout"], inspection.rollout.final)
+        np.testing.assert_array_equal(arrays["logits"], inspection.prediction.logits)
+        assert arrays["spectrogram"].shape == (89, 43)  # frames × mel bins
+        assert arrays["rollout"].shape == (13, 17)  # frequency × time
+    for name in FILES:
+        if name.endswith(".png"):
+            with Image.open(folder / name) as picture:
+                assert picture.size[0] == 1800
+
+
+def test_what_is_cut_off_or_limited_is_noted_beside_the_scores(
+    run: Callable[..., Done], tiny: Path, tmp_path: Path
+) -> None:
+    loud = tmp_path / "loud.wav"
+    loud.write_bytes(encode(3 * melody(1.905), 16_000, "wav", "FLOAT"))
+    done = run("inspect", loud, "--checkpoint", tiny)
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 5
+    limited, cut_off = done.err.splitlines()
+    assert re.fullmatch(r"Note: \d+\.\d\d% of the samples were beyond full scale .*", limited)
+    # 89 frames are 88 · 0.01 + 0.025 s.
+    assert cut_off == "Note: the checkpoint hears the first 0.91 s only; 1.00 s are cut off."
+
+
+def test_checkpoints_lists_the_shipped_ones_and_says_what_cannot_be_had_now(run: Callable[..., Done]) -> None:
+    done = run("checkpoints")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    listed = dict(zip(lines[::2], lines[1::2], strict=True))
+    assert list(listed) == [*shipped_names(), *MIT_CHECKPOINTS]
+    assert listed["sounds-and-digits-16-16"].startswith("    20 labels, 5.14 s, 8 × 32 patches")
+    assert {listed[name].strip().split(":")[0] for name in MIT_CHECKPOINTS} == {"not available now"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["inspect", "--help"], ["serve", "--help"], []])
+def test_help(arguments: list[str], run: Callable[..., Done]) -> None:
+    done = run(*arguments)
+    assert done.code == (0 if arguments else 2)
+    assert done.err == ""
+    assert "Usage:" in done.out
+
+
+# What does not
+
+ERRORS = {
+    "no such file": ("inspect nowhere.wav", "There is no file 'nowhere.wav'."),
+    "a folder": ("inspect {folder}", "'{folder}' cannot be opened"),
+    "text": ("inspect {folder}/text.wav", "'text.wav' is not a recording that can be read."),
+    "empty": ("inspect {folder}/empty.wav", "'empty.wav' is empty (0 bytes)."),
+    "shorter than a frame": ("inspect {folder}/short.wav", "'short.wav' is 0.020 s long, but at least 0.025 s"),
+    "no numbers": ("inspect {folder}/nan.wav", "'nan.wav' holds only samples that are not numbers"),
+    "truncated": ("inspect {folder}/truncated.wav", "'truncated.wav' is cut off or damaged"),
+    "too long": ("inspect {folder}/long.wav", "'long.wav' is 3.0 s long, but at most 2 s are accepted here."),
+    "no checkpoint": ("inspect {clip} --checkpoint nonsense", "There is no checkpoint 'nonsense'. Expected "),
+    "a folder without": ("inspect {clip} --checkpoint {folder}", "The folder '{folder}' is no checkpoint: it has no"),
+    "no network": ("inspect {clip} --checkpoint MIT/ast-finetuned-speech-commands-v2", "'MIT/ast-finetuned-speech-"),
+    "not writable": ("inspect {clip} --checkpoint {tiny} --output {clip}", "Cannot write to the folder '{clip}': "),
+    "no clip": ("inspect", "Missing argument 'clip'. See `"),
+    "no number": ("inspect {clip} --top many", "Invalid value for '--top': "),
+    "none": ("inspect {clip} --top 0", "Invalid value for '--top': "),
+    "no such option": ("inspect {clip} --jsn", "No such option: --jsn"),
+    "no such command": ("inspekt {clip}", "No such command 'inspekt'."),
+    "no port": ("serve --port 70000", "Invalid value for '--port': "),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    case: str, run: Callable[..., Done], clip: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AST_DEMO_MAX_CLIP_S", "2")
+    wav = encode(noise(1.0), 16_000, "wav", "PCM_16")
+    contents = {
+        "text.wav": b"I am a text, not a recording.\n" * 40,
+        "empty.wav": b"",
+        "short.wav": encode(noise(0.02), 16_000, "wav", "PCM_16"),
+        "nan.wav": encode(np.full(16_000, np.nan, np.float32), 16_000, "wav", "FLOAT"),
+        "truncated.wav": wav[: len(wav) // 2],
+        "long.wav": encode(noise(3.0), 16_000, "wav", "PCM_16"),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    places = {"folder": tmp_path, "clip": clip, "tiny": tiny}
+    command, message = ERRORS[case]
+    done = run(*[word.format(**places) for word in command.split()])
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(message.format(**places))
+    assert done.err.count("\n") == 1
+    assert done.err.endswith((".\n", "`.\n"))
+
+
+def test_a_setting_that_makes_no_sense(run: Callable[..., Done], clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AST_DEMO_MAX_CLIP_S", "soon")
+    done = run("inspect", clip)
+    assert done == Done(2, "", "AST_DEMO_MAX_CLIP_S must be a number above 0, but it is 'soon'.\n")
+
+
+# As a user runs it
+
+
+def in_a_shell(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "ast_demo", *map(str, arguments)],
+        cwd=REPOSITORY,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_a_shipped_sample_through_the_shipped_checkpoint_in_a_process_of_its_own(tmp_path: Path) -> None:
+    sample = sample_clips(20)[7]
+    done = in_a_shell("inspect", sample, "--json", "--output", tmp_path)
+    facts = json.loads(done.stdout)
+    assert (facts["clip"], facts["checkpoint"]) == (sample.name, default_checkpoint())
+    # No library may add warnings or bars of its own.
+    assert all(line.startswith("Wrote ") for line in done.stderr.splitlines())
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    expected = inspect(read_audio(sample), load_checkpoint(default_checkpoint())).prediction.top()
+    assert [row["label"] for row in facts["predictions"]][:3] == [label for label, _ in expected[:3]]
+    # Another process, perhaps with another number of threads, may add in another order.
+    scores = {row["label"]: row["score"] for row in facts["predictions"]}
+    assert scores == pytest.approx(dict(expected), abs=1e-5)
+
+
+def test_a_mistake_in_a_process_of_its_own() -> None:
+    done = in_a_shell("inspect", "nowhere.wav", code=2)
+    assert (done.stdout, done.stderr) == ("", "There is no file 'nowhere.wav'. Check the path.\n")
+
+
+def test_serve_on_a_port_that_is_in_use() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        done = in_a_shell("serve", "--port", str(port), code=2)
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"Cannot listen on port {port} of 127.0.0.1: it is in use")
+    assert done.stderr.count("\n") == 1
+
+
+def test_real_recordings_keep_the_contract(run: Callable[..., Done], tmp_path: Path) -> None:
+    labels = set(load_checkpoint(default_checkpoint()).facts.labels)
+    for clip in real_clips(4):
+        folder = tmp_path / clip.stem
+        done = run("inspect", clip, "--json", "--output", folder)
+        assert done.code == 0
+        facts = json.loads(done.out)
+        assert CONTRACT.keys() <= facts.keys()
+        assert {row["label"] for row in facts["predictions"]} == labels
+        assert facts["duration_s"] == pytest.approx(read_audio(clip).duration_s, abs=1e-4)  # four decimals are printed
+        grid = facts["patch_grid"]
+        with np.load(io.BytesIO((folder / "inspection.npz").read_bytes())) as arrays:
+            assert arrays["spectrogram"].shape == (512, 128)
+            assert arrays["rollout"].shape == (grid["frequency"], grid["time"])
+            assert arrays["logits"].shape == (len(labels),)
+            assert np.isfinite(arrays["logits"]).all()

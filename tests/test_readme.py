@@ -1,0 +1,108 @@
+"""What the documents say is so: links lead somewhere, commands and code run, tables and lists are complete."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from ast_demo.cli import main
+from ast_demo.settings import Settings
+from tests.clips import REPOSITORY
+
+DOCUMENTS = [
+    path
+    for path in sorted(REPOSITORY.rglob("*.md"))
+    if not any(part.startswith(".") for part in path.relative_to(REPOSITORY).parts)
+]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    shlex.split(line.partition("-m ast_demo ")[2])
+    for document in DOCUMENTS
+    for line in document.read_text(encoding="utf-8").splitlines()
+    if re.match(r"( {4,}python|\.venv/bin/python) -m ast_demo ", line)
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_link_inside_the_repository_leads_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    inside = [target for target in targets if not re.match(r"[a-z]+:|#", target)]
+    missing = [target for target in inside if not (document.parent / target.partition("#")[0]).exists()]
+    assert missing == []
+
+
+def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["ast_demo", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    return exit_.value.code or 0
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_that_is_shown_exists_with_its_options(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run([command[0], "--help"], monkeypatch) == 0
+    help_ = capsys.readouterr().out
+    for option in command:
+        if option.startswith("--"):
+            assert re.search(rf"{option}\b", help_)
+
+
+def test_the_readme_shows_commands() -> None:
+    assert {command[0] for command in COMMANDS} >= {"inspect", "checkpoints", "serve"}
+
+
+def test_the_inspect_commands_of_the_readme_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assets").symlink_to(REPOSITORY / "assets")
+    shown = [command for command in COMMANDS if command[0] == "inspect"]
+    assert len(shown) >= 3
+    for command in shown:
+        assert run(command, monkeypatch) == 0
+        out = capsys.readouterr().out
+        if "--json" in command:
+            keys = re.search(r"prints one object: (.*?) and more", README, re.DOTALL)[1]
+            assert set(re.findall(r"`(\w+)`", keys)) <= json.loads(out).keys()
+        if "--output" in command:
+            written = re.search(r"`--output` gets(.*?)Results", README, re.DOTALL)[1]
+            folder = tmp_path / command[command.index("--output") + 1]
+            assert set(re.findall(r"`(\w+\.\w+)`", written)) == {path.name for path in folder.iterdir()}
+
+
+def test_the_code_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    top, shape = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\[(\('\w+', [\d.e-]+\)(, )?){3}\]", top)
+    assert shape == "(8, 32)"
+
+
+def test_the_table_of_settings_is_complete_and_tells_the_defaults() -> None:
+    told = dict(re.findall(r"^\| `AST_DEMO_(\w+)` \| (\S+) \|", README, re.MULTILINE))
+    assert told == {field.name.upper(): f"{field.default:g}" for field in fields(Settings)}
+
+
+def test_ci_runs_the_readmes_own_test_command() -> None:
+    script = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
+    pattern = re.search(r"grep -m1 '(.*)' README.md", script)[1]
+    (command,) = re.findall(pattern, README, re.MULTILINE)
+    assert command.endswith("-r requirements-dev.txt && .venv/bin/python -m pytest")
+
+
+def test_everything_is_pinned() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        for line in (REPOSITORY / name).read_text(encoding="utf-8").splitlines():
+            requirement = line.partition("#")[0].strip()
+            assert re.fullmatch(r"|-r requirements\.txt|[\w.-]+==[\w.]+", requirement), line
