@@ -26,15 +26,16 @@ def textbook_rollout(attentions: np.ndarray) -> np.ndarray:
     Returns:
         (layers, tokens, tokens): at [d], how much of each input token (column) is in each token (row) after layer d.
     """
-    mean = attentions.mean(axis=1, dtype=np.float64)
     rollouts = []
-    product = np.eye(mean.shape[1])
-    for layer in mean:
-        half_residual = 0.5 * layer + 0.5 * np.eye(len(layer))
-        half_residual /= half_residual.sum(axis=1, keepdims=True)
+    identity = torch.eye(attentions.shape[-1], dtype=torch.float64)
+    product = identity
+    for heads in attentions:
+        mean = torch.from_numpy(heads.mean(axis=0, dtype=np.float64))
+        half_residual = 0.5 * mean + 0.5 * identity
+        half_residual /= half_residual.sum(dim=1, keepdim=True)
         product = half_residual @ product
         rollouts.append(product)
-    return np.stack(rollouts)
+    return torch.stack(rollouts).numpy()
 
 
 def rollout_in_loops(attentions: np.ndarray) -> list[list[float]]:
