@@ -102,7 +102,7 @@ def compare(
         CheckpointError: Fewer than two references, more than four, or one twice.
     """
     if not 2 <= len(references) <= MOST:
-        raise CheckpointError(f"Expected two to {MOST} checkpoints to compare, got {len(references)}.")
+        raise CheckpointError(f"Expected 2 to {MOST} checkpoints to compare, got {len(references)}.")
     seen: set[str] = set()
     for reference in references:
         spelled = os.path.normpath(reference.strip())  # "ast", "./ast" and "ast/" are the same folder

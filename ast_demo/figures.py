@@ -82,7 +82,7 @@ def waveform_figure(inspection: Inspection, look: Look = Look()) -> Figure:
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3, symmetric=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     _remark(figure, look, palette, f"amplitude, peak {peak:.2g} of 1")
-    _hatch(figure, axes, inspection, look, palette, unseen=False)
+    _hatch(figure, axes, inspection, look, palette)
     return figure
 
 
@@ -97,7 +97,7 @@ def spectrogram_figure(inspection: Inspection, look: Look = Look()) -> Figure:
     colours = _draw_spectrogram(axes, inspection, "magma")
     _colour_key(figure, look, palette, colours, "magma", "normalised log-mel")
     _frequency_axis(axes, inspection.fed[1])
-    _hatch(figure, axes, inspection, look, palette, unseen=False)
+    _hatch(figure, axes, inspection, look, palette)
     return figure
 
 
@@ -115,12 +115,16 @@ def patch_grid_figure(inspection: Inspection, look: Look = Look(), selected: tup
     axes.vlines(times, mels[0], mels[-1], colors="white", linewidth=0.5, alpha=0.55)
     axes.hlines(mels, times[0], times[-1], colors="white", linewidth=0.5, alpha=0.55)
     overlap = grid.patch_size - min(grid.frequency_stride, grid.time_stride)
-    size = f"each sees {grid.patch_size} mel bins × {grid.patch_size} frames"
-    _remark(figure, look, palette, size + (f", {overlap} shared with the next" if overlap > 0 else ""))
+    if look.width_px < _TINY_PX:
+        size, shared = f"{grid.patch_size} bins × {grid.patch_size} frames each", f", {overlap} shared"
+    else:
+        size = f"each sees {grid.patch_size} mel bins × {grid.patch_size} frames"
+        shared = f", {overlap} shared with the next"
+    _remark(figure, look, palette, size + (shared if overlap > 0 else ""))
     if selected is not None:
         _outline(axes, grid, selected)
     _frequency_axis(axes, grid)
-    _hatch(figure, axes, inspection, look, palette, unseen=True)
+    _hatch(figure, axes, inspection, look, palette, seen=(grid.seen_mels, grid.seen_frames))
     return figure
 
 
@@ -154,21 +158,30 @@ def attention_figure(
 
 
 def difference_figure(first: Inspection, second: Inspection, look: Look = Look()) -> Figure:
-    """Where the rollout of the second checkpoint is higher, or lower, than that of the first, on their common raster."""
+    """Where the rollout of the second checkpoint is higher, or lower, than that of the first, on their common raster.
+
+    It is as long as the shorter input, and hatched as that one's pictures are, and where one of the two sees nothing.
+    """
     one, other = common_rasters(first, second)
     figure, axes, palette = _start(first, look, _SPECTROGRAM_HEIGHT, "Rollout less that of the first")
+    shorter = min(first, second, key=lambda inspection: inspection.input_s)
     difference = other - one
-    limit = max(float(np.abs(difference).max()), 1e-12)
+    # No relevance is below 0, so where the scale of relevance is shared, no difference goes beyond it.
+    limit = look.relevance_max or max(float(np.nanmax(np.abs(difference))), 1e-12)
     edges = _FIRST_FRAME_S + np.arange(one.shape[-1] + 1) * HOP_S
     if one.ndim == 1:
         axes.stairs(difference, edges, baseline=0, fill=True, color=palette.accent)
         axes.set_ylim(-1.05 * limit, 1.05 * limit)
         _remark(figure, look, palette, "× an equal share, over time")
+        _hatch(figure, axes, shorter, look, palette)
         return figure
     colours = Normalize(-limit, limit)
     axes.pcolormesh(edges, np.arange(one.shape[0] + 1), difference, cmap="PuOr", norm=colours, rasterized=True)
     _colour_key(figure, look, palette, colours, "PuOr", "× an equal share")
     _frequency_axis(axes, first.fed[1])
+    grids = first.fed[1], second.fed[1]
+    seen = min(grid.seen_mels for grid in grids), min(grid.seen_frames for grid in grids)
+    _hatch(figure, axes, shorter, look, palette, seen=seen)
     return figure
 
 
@@ -287,7 +300,7 @@ def _relevance_figure(
     if patch is not None:
         _outline(axes, grid, (patch.frequency, patch.time))
     _frequency_axis(axes, grid)
-    _hatch(figure, axes, inspection, look, palette, unseen=True)
+    _hatch(figure, axes, inspection, look, palette, seen=(grid.seen_mels, grid.seen_frames))
     return figure
 
 
@@ -301,7 +314,7 @@ def _rollout_over_time_figure(inspection: Inspection, look: Look, title: str, de
     axes.set_ylim(0, 1.05 * (look.relevance_max or max(float(maps.max()) * n_tokens, 1e-12)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} ×"))
     _remark(figure, look, palette, "× an equal share; no patch grid")
-    _hatch(figure, axes, inspection, look, palette, unseen=False)
+    _hatch(figure, axes, inspection, look, palette)
     return figure
 
 
@@ -395,8 +408,16 @@ def _outline(axes: Axes, grid: PatchGrid, patch: tuple[int, int]) -> None:
     axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=1.2))
 
 
-def _hatch(figure: Figure, axes: Axes, inspection: Inspection, look: Look, palette: _Palette, *, unseen: bool) -> None:
-    """Hatch and name the padding, what is cut off, and the margins that no patch sees."""
+def _hatch(
+    figure: Figure,
+    axes: Axes,
+    inspection: Inspection,
+    look: Look,
+    palette: _Palette,
+    *,
+    seen: tuple[int, int] | None = None,
+) -> None:
+    """Hatch and name the padding, what is cut off, and, beyond the mel bins and frames that are seen, what is in no patch."""
     start_s, stop_s = axes.get_xlim()
     low, high = axes.get_ylim()
     clip_end_s, input_end_s = _ends_s(inspection)
@@ -406,12 +427,12 @@ def _hatch(figure: Figure, axes: Axes, inspection: Inspection, look: Look, palet
     if inspection.truncated_s > 0:
         boxes[f"cut off {inspection.truncated_s:.2f} s"] = [(input_end_s, max(stop_s, input_end_s), low, high)]
     grid = inspection.checkpoint.grid
-    if unseen and grid and (grid.seen_mels, grid.seen_frames) != (grid.n_mels, grid.n_frames):
-        mels, frames = grid.n_mels - grid.seen_mels, grid.n_frames - grid.seen_frames
+    if seen and grid and seen != (grid.n_mels, grid.n_frames):
+        mels, frames = grid.n_mels - seen[0], grid.n_frames - seen[1]
         parts = [f"{n} {unit}{'s' * (n > 1)}" for n, unit in ((mels, "bin"), (frames, "frame")) if n]
-        seen_s = _FIRST_FRAME_S + grid.seen_frames * HOP_S
+        seen_s = _FIRST_FRAME_S + seen[1] * HOP_S
         boxes["in no patch" + ("" if look.width_px < _TINY_PX else f": {', '.join(parts)}")] = [
-            (_FIRST_FRAME_S, seen_s, grid.seen_mels, grid.n_mels),
+            (_FIRST_FRAME_S, seen_s, seen[0], grid.n_mels),
             (seen_s, input_end_s, low, high),
         ]
     handles = []

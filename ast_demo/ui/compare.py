@@ -38,6 +38,7 @@ class Column:
     panel: gr.Column
     text: gr.HTML
     pictures: dict[str, gr.Image]
+    no_grid: gr.HTML  # in the place of the pictures that a checkpoint without a patch grid does not have
 
 
 def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
@@ -72,7 +73,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
 
     results: list[Component | gr.Column] = [files, message, agreement, facts, downloads_panel, downloads]
     for column in columns:
-        results += [column.panel, column.text, *column.pictures.values()]
+        results += [column.panel, column.text, *column.pictures.values(), column.no_grid]
 
     def clear(complaint: str = "") -> dict[Any, object]:
         alert = f'<p role="alert">{escape(complaint)}</p>' if complaint else ""
@@ -96,13 +97,15 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         failures = {failure.checkpoint: failure for failure in comparison.failures}
         number = 0
         for column, reference in zip(columns, references, strict=False):
-            values[column.panel] = gr.update(visible=True)
+            values |= {column.panel: gr.update(visible=True), column.no_grid: gr.update(visible=False)}
             if failure := failures.get(reference):
                 values[column.text] = f'<h2>{escape(reference)}</h2><p role="alert">{escape(failure.message)}</p>'
                 values |= {picture: gr.update(value=None, visible=False) for picture in column.pictures.values()}
                 continue
+            inspection = comparison.inspections[number]
             number += 1
-            values[column.text] = _heading(comparison.inspections[number - 1], order)
+            values[column.text] = _heading(inspection, order)
+            values[column.no_grid] = gr.update(visible=inspection.checkpoint.grid is None)
             its_folder = export.folder_of(comparison, number, folder)
             for name, picture in column.pictures.items():
                 file = its_folder / f"{name}.png"
@@ -152,7 +155,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
 # The width of a column once there are as many as are chosen.
 _LOOK_OF_COLUMN = """(() => {
     const all = document.querySelector('#compare-columns').parentElement.clientWidth;
-    const beside = all < 640 ? 1 : Math.max(1, Math.min(chosen.length, Math.floor(all / 300)));
+    const beside = Math.max(1, Math.min(chosen.length, Math.floor((all + 16) / 300)));
     return {
         width: Math.floor((all - 16 * (beside - 1)) / beside),
         dark: document.body.classList.contains('dark'),
@@ -160,6 +163,10 @@ _LOOK_OF_COLUMN = """(() => {
 })()"""
 
 
+_NO_GRID = """
+<p>No spectrogram and no patch grid: this checkpoint reads the sound as a sequence over time, and so its rollout is over
+time only.</p>
+"""
 _READING = """
 <p class="reading">Scores apart: Jensen–Shannon divergence on the shared labels; 0 bits are equal scores, 1 bit is as
 different as can be. Rollouts are drawn on one colour scale, and correlated where both checkpoints heard the clip.</p>
@@ -167,13 +174,14 @@ different as can be. Rollouts are drawn on one colour scale, and correlated wher
 
 
 def _column(number: int) -> Column:
-    with gr.Column(min_width=280, visible=False, elem_id=f"compare-column-{number + 1}") as panel:
+    with gr.Column(visible=False, elem_id=f"compare-column-{number + 1}") as panel:
         text = gr.HTML(elem_classes="heading")
         pictures = {
             name: parts.picture(f"compare-{number + 1}-{name.replace('_', '-')}", alt)
             for name, alt in _PICTURES.items()
         }
-    return Column(panel, text, pictures)
+        no_grid = gr.HTML(_NO_GRID, visible=False, elem_id=f"compare-{number + 1}-no-grid")
+    return Column(panel, text, pictures, no_grid)
 
 
 def _label_order(inspections: tuple[Inspection, ...]) -> list[str]:
@@ -191,10 +199,7 @@ def _heading(inspection: Inspection, order: list[str]) -> str:
     rows = [(label, scores.get(match_key(label))) for label in order]
     winner = inspection.prediction.top(1)[0][0].replace("_", " ")
     heading = f"<h2>{escape(inspection.checkpoint.name)}</h2><p>says <b>{escape(winner)}</b></p>"
-    note = parts.activation_note(inspection.checkpoint)
-    if inspection.spectrogram is None:
-        note = f"No spectrogram and no patch grid: it reads a sequence over time. {note}"
-    return heading + parts.scores_table(rows, note)
+    return heading + parts.scores_table(rows, parts.activation_note(inspection.checkpoint))
 
 
 def _agreement(comparison: Comparison) -> str:
@@ -231,7 +236,7 @@ def _facts(comparison: Comparison) -> str:
 def _facts_of(inspection: Inspection) -> dict[str, str]:
     facts, grid, fed = inspection.checkpoint, inspection.checkpoint.grid, inspection.checkpoint.input
     return {
-        "parameters": f"{facts.n_parameters / 1e6:.1f} M",
+        "parameters": f"{facts.n_parameters:,}",
         "layers × heads": f"{facts.n_layers} × {facts.n_heads}",
         "tokens": str(grid.n_tokens if grid else inspection.rollout.maps.shape[-1]),
         "patches": f"{grid.n_frequency} × {grid.n_time}" if grid else "no patch grid",

@@ -30,7 +30,7 @@ LOOK_OF_BROWSER = """{
     width: (document.querySelector('#pictures') || document.body).clientWidth,
     dark: document.body.classList.contains('dark')
 }"""
-_WIDEST_PX, _NARROWEST_PX = 1200, 300
+_WIDEST_PX, _NARROWEST_PX = 1200, 280
 
 
 def clip_input(prefix: str) -> gr.Audio:
@@ -112,7 +112,7 @@ def scores_table(scores: Sequence[tuple[str, float | None]], note: str = "") -> 
     """Labels with a bar each, and a dash for a label without a score. As high without any, so that nothing jumps."""
     rows = "".join(
         f"<li><span>{escape(label.replace('_', ' '))}</span><b>{'–' if score is None else f'{score:.1%}'}</b>"
-        f'<i style="width: {score or 0:.1%}"></i></li>'
+        f'<i style="{"visibility: hidden" if score is None else f"width: {score:.1%}"}"></i></li>'
         for label, score in scores
     )
     if not scores:
