@@ -11,12 +11,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ast_demo.errors import told_as_a_sentence
 from ast_demo.settings import read_settings
+
+if TYPE_CHECKING:  # it takes a second to import
+    from ast_demo.inspection import Inspection
 
 app = typer.Typer(
     help="What did this audio model hear, and why was it wrong?",
@@ -55,12 +58,7 @@ def inspect(
         return
     for note in waveform.notes:
         typer.echo(f"Note: {note}", err=True)
-    if inspection.truncated_s > 0:
-        typer.echo(
-            f"Note: the checkpoint hears the first {inspection.input_s:.2f} s only; "
-            f"{inspection.truncated_s:.2f} s are cut off.",
-            err=True,
-        )
+    _tell_what_is_cut_off("the checkpoint", inspection)
     for label, score in inspection.prediction.top(top):
         typer.echo(f"{score:7.2%}  {label}")
 
@@ -92,7 +90,10 @@ def compare(
     if as_json:
         typer.echo(json.dumps(summarise_comparison(comparison), ensure_ascii=False))
     else:
+        for note in waveform.notes:
+            typer.echo(f"Note: {note}", err=True)
         for inspection in comparison.inspections:
+            _tell_what_is_cut_off(inspection.checkpoint.name, inspection)
             typer.echo(inspection.checkpoint.name)
             for label, score in inspection.prediction.top(top):
                 typer.echo(f"{score:7.2%}  {label}")
@@ -102,6 +103,14 @@ def compare(
         typer.echo(failure.message, err=True)
     if comparison.failures:
         raise typer.Exit(2)
+
+
+def _tell_what_is_cut_off(who: str, inspection: Inspection) -> None:
+    if inspection.truncated_s > 0:
+        typer.echo(
+            f"Note: {who} hears the first {inspection.input_s:.2f} s only; {inspection.truncated_s:.2f} s are cut off.",
+            err=True,
+        )
 
 
 @app.command()
