@@ -41,7 +41,7 @@ class Shown:
 
 def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
-    shown = gr.State(None, time_to_live=3600, delete_callback=lambda old: parts.forget(old and old.folder))
+    shown = gr.State(None, time_to_live=3600, delete_callback=lambda old: parts.forget(old.folder if old else None))
     browser = gr.JSON(visible=False)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=300, elem_classes="side"):
@@ -146,7 +146,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         except AstDemoError as error:
             return clear(str(error))
         finally:
-            parts.forget(old and old.folder)
+            parts.forget(old.folder if old else None)
 
     def redraw(now: Shown | None, layers: int, zoomed: bool) -> dict[Component, object]:
         if now is None or now.look.zoom == zoomed:
@@ -166,7 +166,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
             return {shown: gr.skip()}
         picture = figures.rollout_figure(now.inspection, now.look, layers)
         return {
-            pictures["rollout"]: parts.write_picture(now.folder, now.look, "rollout", picture),
+            pictures["rollout"]: parts.write_picture(now.look, "rollout", picture),
             **draw_patch(now, layers),
         }
 
@@ -190,7 +190,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
             patch_panel: gr.update(visible=True),
             patch_facts: _patch_facts(new.inspection, patch),
             pictures["patch_grid"]: parts.write_picture(
-                new.folder, new.look, "patch_grid", figures.patch_grid_figure(new.inspection, new.look, where)
+                new.look, "patch_grid", figures.patch_grid_figure(new.inspection, new.look, where)
             ),
             **draw_patch(new, layers),
         }
@@ -201,16 +201,14 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         rollout = figures.rollout_figure(now.inspection, now.look, layers, now.patch)
         attention = figures.attention_figure(now.inspection, now.patch, now.look, layers)
         return {
-            patch_rollout: parts.write_picture(now.folder, now.look, "patch_rollout", rollout),
-            patch_attention: parts.write_picture(now.folder, now.look, "patch_attention", attention),
+            patch_rollout: parts.write_picture(now.look, "patch_rollout", rollout),
+            patch_attention: parts.write_picture(now.look, "patch_attention", attention),
         }
 
     def close(now: Shown | None) -> dict[Component, object]:
         if now is None:
             return {shown: gr.skip()}
-        grid = parts.write_picture(
-            now.folder, now.look, "patch_grid", figures.patch_grid_figure(now.inspection, now.look)
-        )
+        grid = parts.write_picture(now.look, "patch_grid", figures.patch_grid_figure(now.inspection, now.look))
         return {shown: replace(now, patch=None), patch_panel: gr.update(visible=False), pictures["patch_grid"]: grid}
 
     run: dict[str, Any] = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 
 from ast_demo.checkpoints import MIT_CHECKPOINTS, CheckpointFacts, catalogue, shipped_names
 from ast_demo.figures import Figure, Look, to_png
@@ -94,12 +95,9 @@ def look(seen_by: dict | None, *, zoom: bool) -> Look:
     return Look(min(max(width, _NARROWEST_PX), _WIDEST_PX), bool(seen_by.get("dark")), zoom)
 
 
-def write_picture(folder: Path, look: Look, name: str, figure: Figure) -> str:
-    """A picture that replaces one on the page, as a file of its own: a browser keeps what it has seen under a name."""
-    folder.mkdir(exist_ok=True)  # deleted meanwhile, if the visitor has gone on to another clip
-    path = Path(tempfile.mkdtemp(dir=folder)) / f"{name}.png"
-    path.write_bytes(to_png(figure, look))
-    return str(path)
+def write_picture(look: Look, name: str, figure: Figure) -> str:
+    """Draw a picture that replaces one on the page, into Gradio's own cache, which it clears by age."""
+    return save_bytes_to_cache(to_png(figure, look), f"{name}.png", get_upload_folder())
 
 
 def forget(folder: Path | None) -> None:
