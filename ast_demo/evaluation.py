@@ -137,7 +137,8 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 
 def _tell_share(progress: Callable[[int, int], None], before: int, size: int, total: int, share: float) -> None:
-    progress(before + int(share * size), total)
+    """The last clip of a part counts once the part is written."""
+    progress(before + min(int(share * size), size - 1), total)
 
 
 def _evaluate_part(
@@ -153,7 +154,8 @@ def _evaluate_part(
     One checkpoint after the other sees all of them, so that a cache that is too small for all checkpoints loads each
     once and not once a clip.
     """
-    rows, heard = [], []
+    rows: list[dict[str, Any]] = []
+    heard: list[tuple[dict[str, Any], LabelledClip, Waveform]] = []
     for clip in part:
         try:
             waveform = read_audio(clip.source, name=clip.name, max_s=max_clip_s)

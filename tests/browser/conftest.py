@@ -83,7 +83,7 @@ def chromium(spoken: Path) -> Iterator[Browser]:
         path = find_browser(playwright)
         if path is None:
             reason = f"no Chromium was found: none of {', '.join(_NAMES)} is on the PATH"
-            if os.environ.get("AST_DEMO_REQUIRE_BROWSER"):
+            if os.environ.get("REQUIRE_BROWSER"):
                 pytest.fail(reason)
             pytest.skip(reason)
         flags = [*_FLAGS, f"--use-file-for-fake-audio-capture={spoken}"]
