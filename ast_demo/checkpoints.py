@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,26 +19,12 @@ from torch import nn
 from ast_demo.attention import register_attention
 from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import CheckpointError
+from ast_demo.hub import CHECKPOINT_FILES, check_size, download, find_downloaded, is_hub_id
 from ast_demo.patches import PatchGrid
 from ast_demo.settings import Settings
 from ast_demo.spectrogram import InputSettings
 
 SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "checkpoints"
-MIT_CHECKPOINTS = tuple(
-    f"MIT/ast-finetuned-{name}"
-    for name in (
-        "audioset-10-10-0.4593",
-        "audioset-10-10-0.450",
-        "audioset-10-10-0.448",
-        "audioset-10-10-0.448-v2",
-        "audioset-12-12-0.447",
-        "audioset-14-14-0.443",
-        "audioset-16-16-0.442",
-        "speech-commands-v2",
-    )
-)
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 _AST = "audio-spectrogram-transformer"
 _AUDIOSET_LABELS = 527
 # What `ASTFeatureExtractor` assumes where preprocessor_config.json is silent.
@@ -103,16 +86,6 @@ class Checkpoint:
         return sum(tensor.nbytes for tensor in (*self.model.parameters(), *self.model.buffers()))
 
 
-@dataclass(frozen=True)
-class CatalogueEntry:
-    """A checkpoint that can be named. `note` says what it is, or why it is not available now."""
-
-    name: str
-    source: Literal["shipped", "hub"]
-    available: bool
-    note: str
-
-
 def shipped_names() -> list[str]:
     """Names of the checkpoints that come with the program."""
     return sorted(config.parent.name for config in SHIPPED_FOLDER.glob("*/config.json"))
@@ -128,28 +101,6 @@ def default_checkpoint() -> str:
     if not names:
         raise CheckpointError(f"No checkpoints were shipped in {str(SHIPPED_FOLDER)!r}. Name a folder or a Hub id.")
     return names[-1]
-
-
-def catalogue(*, hub_is_reachable: Callable[[], bool] | None = None) -> list[CatalogueEntry]:
-    """What can be loaded now: the shipped checkpoints, and MIT's eight from the Hub.
-
-    Args:
-        hub_is_reachable: Asked once, and only if some checkpoint is not on this machine yet.
-    """
-    entries = [
-        CatalogueEntry(name, "shipped", True, _describe(read_facts(SHIPPED_FOLDER / name))) for name in shipped_names()
-    ]
-    cached = {name: _cached_snapshot(name) is not None for name in MIT_CHECKPOINTS}
-    reachable = all(cached.values()) or (hub_is_reachable or _hub_is_reachable)()
-    for name in MIT_CHECKPOINTS:
-        if cached[name]:
-            note = "already downloaded"
-        elif reachable:
-            note = "downloaded from the Hugging Face Hub on first use (about 350 MB)"
-        else:
-            note = "not available now: not downloaded yet, and the Hugging Face Hub cannot be reached"
-        entries.append(CatalogueEntry(name, "hub", cached[name] or reachable, note))
-    return entries
 
 
 def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> Checkpoint:
@@ -208,8 +159,8 @@ def find_checkpoint(reference: str | Path, settings: Settings) -> tuple[Path, st
         if not (folder / "config.json").is_file():
             raise CheckpointError(f"The folder {text!r} is no checkpoint: it has no config.json.")
         return folder, folder.resolve().name
-    if _is_hub_id(text):
-        return _cached_snapshot(text) or _download(text, settings), text
+    if is_hub_id(text):
+        return find_downloaded(text) or download(text, settings), text
     raise CheckpointError(
         f"There is no checkpoint {text[:200]!r}. Expected {', '.join([*map(repr, shipped_names()), 'a folder'])} "
         "or a Hub id such as 'MIT/ast-finetuned-audioset-10-10-0.4593'."
@@ -334,59 +285,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-class CheckpointCache:
-    """Loaded checkpoints, up to a limit of memory; the least recently used goes first.
-
-    One for a running program; threads share it. One checkpoint is loaded at a time, and those that are in memory
-    can be had meanwhile. A checkpoint that is larger than the limit by itself is loaded all the same and is the only
-    one that is kept. A folder whose weights have changed is loaded again.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._kept: OrderedDict[tuple[Path, int], Checkpoint] = OrderedDict()
-        self._lock = threading.Lock()  # over what is kept; held for a moment only
-        self._loading = threading.Lock()  # 🤗 Transformers changes global state while it loads
-
-    def load(self, reference: str | Path) -> Checkpoint:
-        """The checkpoint, from memory or loaded now.
-
-        Raises:
-            CheckpointError: As `load_checkpoint`.
-        """
-        folder, _ = find_checkpoint(reference, self._settings)
-        weights = folder / "model.safetensors"
-        n_bytes, changed = (weights.stat().st_size, weights.stat().st_mtime_ns) if weights.is_file() else (0, 0)
-        key = (folder.resolve(), changed)
-        if kept := self._find(key):
-            return kept
-        with self._loading:
-            if kept := self._find(key):  # loaded by another thread while this one waited
-                return kept
-            with self._lock:
-                for outdated in [other for other in self._kept if other[0] == key[0]]:
-                    del self._kept[outdated]
-                self._make_room(n_bytes)
-            loaded = load_checkpoint(reference, self._settings)
-            with self._lock:
-                self._kept[key] = loaded
-                self._make_room(0)
-            return loaded
-
-    def _find(self, key: tuple[Path, int]) -> Checkpoint | None:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def _make_room(self, n_bytes: int) -> None:
-        limit = self._settings.checkpoint_cache_mb * 1e6
-        while len(self._kept) > (0 if n_bytes else 1):
-            if sum(checkpoint.n_bytes for checkpoint in self._kept.values()) + n_bytes <= limit:
-                return
-            self._kept.popitem(last=False)
-
-
 def _choose_activation(problem_type: str | None, labels: Sequence[str]) -> tuple[Activation, str]:
     if problem_type == "multi_label_classification":
         return "sigmoid", "its configuration says that several labels can hold at once"
@@ -400,19 +298,12 @@ def _choose_activation(problem_type: str | None, labels: Sequence[str]) -> tuple
     return "softmax", "its configuration does not say, and classifiers with such labels are trained to choose one"
 
 
-def _describe(facts: CheckpointFacts) -> str:
-    parts = [f"{len(facts.labels)} labels"]
-    if facts.input and facts.grid:
-        parts += [f"{facts.input.duration_s:.2f} s", f"{facts.grid.n_frequency} × {facts.grid.n_time} patches"]
-    return ", ".join([*parts, f"{facts.n_parameters / 1e6:.1f} M parameters"])
-
-
 def _read_json(folder: Path, file: str, name: str) -> dict[str, Any]:
     try:
         content = json.loads((folder / file).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(
-            f"{name!r} has no {file}. Expected a checkpoint folder with {', '.join(_FILES)}."
+            f"{name!r} has no {file}. Expected a checkpoint folder with {', '.join(CHECKPOINT_FILES)}."
         ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"The {file} of {name!r} cannot be read: {_first_sentence(error)}") from None
@@ -429,14 +320,7 @@ def _check_weights(folder: Path, name: str, settings: Settings) -> None:
             f" Found {', '.join(sorted(others))}, which can run code when opened and so is not read." if others else ""
         )
         raise CheckpointError(f"{name!r} has no model.safetensors.{found} Save it with `save_pretrained`.")
-    _check_size(weights.stat().st_size, name, settings)
-
-
-def _check_size(n_bytes: int, name: str, settings: Settings) -> None:
-    if n_bytes > settings.max_checkpoint_mb * 1e6:
-        raise CheckpointError(
-            f"The weights of {name!r} take {n_bytes / 1e6:.0f} MB; at most {settings.max_checkpoint_mb:g} MB are loaded here."
-        )
+    check_size(weights.stat().st_size, name, settings)
 
 
 def _count_parameters(weights: Path) -> int:
@@ -455,68 +339,6 @@ def _count_parameters(weights: Path) -> int:
             size *= length
         total += size
     return total
-
-
-def _is_hub_id(text: str) -> bool:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(text)
-    except HFValidationError:
-        return False
-    return _HUB_ID.fullmatch(text) is not None
-
-
-def _cached_snapshot(hub_id: str) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(hub_id, allow_patterns=list(_FILES), local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
-    return folder if all((folder / file).is_file() for file in _FILES) else None
-
-
-def _download(hub_id: str, settings: Settings) -> Path:
-    """Fetch the three files of a checkpoint, after a look at their size."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError
-
-    try:
-        files = {
-            f.rfilename: f.size or 0 for f in HfApi().model_info(hub_id, files_metadata=True, timeout=10).siblings or []
-        }
-        missing = [file for file in _FILES if file not in files]
-        if missing:
-            raise CheckpointError(f"{hub_id!r} on the Hugging Face Hub has no {' and no '.join(missing)}.")
-        _check_size(files["model.safetensors"], hub_id, settings)
-        return Path(snapshot_download(hub_id, allow_patterns=list(_FILES)))
-    except GatedRepoError:
-        raise CheckpointError(
-            f"{hub_id!r} is gated: accept its terms on the Hugging Face Hub and log in first."
-        ) from None
-    except RepositoryNotFoundError:
-        raise CheckpointError(
-            f"There is no public model {hub_id!r} on the Hugging Face Hub. Check the spelling."
-        ) from None
-    except (OSError, HTTPError):
-        raise CheckpointError(
-            f"{hub_id!r} is not on this machine yet, and the Hugging Face Hub cannot be reached. "
-            f"Connect to the network, or use a shipped checkpoint: {', '.join(shipped_names())}."
-        ) from None
-
-
-def _hub_is_reachable() -> bool:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HTTPError  # the client's own; it also stands for a missing network
-
-    try:
-        HfApi().model_info(MIT_CHECKPOINTS[0], timeout=3)
-    except (OSError, HTTPError):
-        return False
-    return True
 
 
 def _first_sentence(error: BaseException) -> str:

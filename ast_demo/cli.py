@@ -76,7 +76,7 @@ def compare(
     A checkpoint that cannot be used is told on standard error and leaves the others standing; the exit code is then 2.
     """
     from ast_demo.audio import read_audio
-    from ast_demo.checkpoints import CheckpointCache
+    from ast_demo.checkpoint_cache import CheckpointCache
     from ast_demo.comparison import compare, describe, summarise_comparison
 
     settings = read_settings()
@@ -134,7 +134,8 @@ def evaluate(
     ] = False,
 ) -> None:
     """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
-    from ast_demo.checkpoints import CheckpointCache, find_checkpoint
+    from ast_demo.checkpoint_cache import CheckpointCache
+    from ast_demo.checkpoints import find_checkpoint
     from ast_demo.evaluation import evaluate
     from ast_demo.labelled_clips import ReadingOptions, read_label_map, read_labelled_clips
     from ast_demo.training_split import keep_held_out
@@ -263,7 +264,7 @@ def finetune(
 @app.command()
 def checkpoints() -> None:
     """List the checkpoints that can be loaded now."""
-    from ast_demo.checkpoints import catalogue
+    from ast_demo.catalogue import catalogue
 
     for entry in catalogue():
         typer.echo(f"{entry.name}\n    {entry.note}")

@@ -14,17 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ast_demo import checkpoints
+from ast_demo import catalogue as catalogue_room
+from ast_demo import checkpoint_cache, checkpoints
 from ast_demo.audio import read_audio
-from ast_demo.checkpoints import (
-    MIT_CHECKPOINTS,
-    Checkpoint,
-    CheckpointCache,
-    catalogue,
-    load_checkpoint,
-    read_facts,
-    shipped_names,
-)
+from ast_demo.catalogue import MIT_CHECKPOINTS, catalogue
+from ast_demo.checkpoint_cache import CheckpointCache
+from ast_demo.checkpoints import Checkpoint, load_checkpoint, read_facts, shipped_names
 from ast_demo.errors import CheckpointError
 from ast_demo.inspection import inspect
 from ast_demo.patches import PatchGrid
@@ -432,7 +427,7 @@ def test_a_hub_id_without_a_network(monkeypatch: pytest.MonkeyPatch, saved: Path
     for name in (MIT_CHECKPOINTS[0], "someone/something"):
         with literally(
             f"{name!r} is not on this machine yet, and the Hugging Face Hub cannot be reached. "
-            "Connect to the network, or use a shipped checkpoint: good."
+            "Connect to the network, or use a shipped checkpoint."
         ):
             load_checkpoint(name)
 
@@ -456,9 +451,9 @@ def test_every_shipped_checkpoint_loads() -> None:
 @pytest.mark.parametrize("reachable", [True, False])
 def test_the_catalogue(reachable: bool, monkeypatch: pytest.MonkeyPatch, saved: Path) -> None:
     monkeypatch.setattr(checkpoints, "SHIPPED_FOLDER", saved.parent)
-    monkeypatch.setattr(checkpoints, "_cached_snapshot", lambda name: saved if name == MIT_CHECKPOINTS[2] else None)
+    monkeypatch.setattr(catalogue_room, "find_downloaded", lambda name: saved if name == MIT_CHECKPOINTS[2] else None)
     asked = []
-    entries = catalogue(hub_is_reachable=lambda: asked.append(1) or reachable)
+    entries = catalogue(reachable=lambda: asked.append(1) or reachable)
     assert len(asked) == 1
     assert [entry.name for entry in entries] == ["good", *MIT_CHECKPOINTS]
     assert [entry.source for entry in entries] == ["shipped"] + ["hub"] * 8
@@ -475,12 +470,12 @@ def test_the_catalogue(reachable: bool, monkeypatch: pytest.MonkeyPatch, saved: 
 
 
 def test_the_catalogue_does_not_ask_when_all_is_here(monkeypatch: pytest.MonkeyPatch, saved: Path) -> None:
-    monkeypatch.setattr(checkpoints, "_cached_snapshot", lambda name: saved)
+    monkeypatch.setattr(catalogue_room, "find_downloaded", lambda name: saved)
 
     def ask() -> bool:
         raise AssertionError("asked")
 
-    assert all(entry.available for entry in catalogue(hub_is_reachable=ask))
+    assert all(entry.available for entry in catalogue(reachable=ask))
 
 
 def test_the_catalogue_without_a_network() -> None:
@@ -499,7 +494,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(Path(reference).name)
         return load_checkpoint(reference, settings)
 
-    monkeypatch.setattr(checkpoints, "load_checkpoint", counted)
+    monkeypatch.setattr(checkpoint_cache, "load_checkpoint", counted)
     return names
 
 
@@ -608,7 +603,7 @@ def test_what_is_in_memory_does_not_wait_for_what_is_loading(
         assert go_on.wait(30)
         return load_checkpoint(reference, settings)
 
-    monkeypatch.setattr(checkpoints, "load_checkpoint", slow)
+    monkeypatch.setattr(checkpoint_cache, "load_checkpoint", slow)
     thread = threading.Thread(target=cache.load, args=(b,))
     thread.start()
     try:

@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from ast_demo.audio import read_audio
-from ast_demo.checkpoints import MIT_CHECKPOINTS, default_checkpoint, load_checkpoint, shipped_names
+from ast_demo.catalogue import MIT_CHECKPOINTS
+from ast_demo.checkpoints import default_checkpoint, load_checkpoint, shipped_names
 from ast_demo.cli import main
 from ast_demo.inspection import inspect
 from tests.clips import REPOSITORY, encode, melody, noise, real_clips, sample_clips

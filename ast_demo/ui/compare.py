@@ -13,7 +13,8 @@ from gradio.components import Component
 
 from ast_demo import export
 from ast_demo.audio import read_audio
-from ast_demo.checkpoints import CheckpointCache, shipped_names
+from ast_demo.checkpoint_cache import CheckpointCache
+from ast_demo.checkpoints import shipped_names
 from ast_demo.comparison import MOST, Comparison, compare, describe, match_key
 from ast_demo.errors import AstDemoError
 from ast_demo.figures import Look

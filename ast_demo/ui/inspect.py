@@ -13,7 +13,8 @@ from gradio.components import Component
 
 from ast_demo import export, figures
 from ast_demo.audio import read_audio
-from ast_demo.checkpoints import CheckpointCache, default_checkpoint
+from ast_demo.checkpoint_cache import CheckpointCache
+from ast_demo.checkpoints import default_checkpoint
 from ast_demo.errors import AstDemoError
 from ast_demo.figures import Look
 from ast_demo.inspection import Inspection, PatchInspection, inspect, inspect_patch

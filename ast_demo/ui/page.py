@@ -11,7 +11,8 @@ import gradio as gr
 import numpy as np
 
 from ast_demo.audio import SAMPLE_RATE, waveform_from_samples
-from ast_demo.checkpoints import CheckpointCache, default_checkpoint
+from ast_demo.checkpoint_cache import CheckpointCache
+from ast_demo.checkpoints import default_checkpoint
 from ast_demo.errors import SettingsError
 from ast_demo.export import draw
 from ast_demo.inspection import inspect as inspect_clip

@@ -12,7 +12,8 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
-from ast_demo.checkpoints import MIT_CHECKPOINTS, CheckpointFacts, catalogue, shipped_names
+from ast_demo.catalogue import MIT_CHECKPOINTS, catalogue
+from ast_demo.checkpoints import CheckpointFacts, shipped_names
 from ast_demo.figures import Figure, Look, to_png
 from ast_demo.samples import one_sample_per_label
 
