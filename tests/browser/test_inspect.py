@@ -162,6 +162,17 @@ def test_what_is_no_recording_gives_a_sentence_and_the_page_goes_on(
     assert [text for text in visitor.complaints if not re.search("MediaError|RANGE_NOT_SATISFIABLE|416", text)] == []
 
 
+def test_a_file_that_is_too_large_is_refused_with_its_limit(visitor: Visitor, tmp_path: Path) -> None:
+    path = tmp_path / "large.wav"
+    path.write_bytes(encode(noise(200.0), 16_000, "wav", "PCM_16"))  # 6.4 MB
+    visitor.upload(path)
+    toast = visitor.page.get_by_test_id("toast-body")
+    expect(toast).to_contain_text('exceed the maximum allowed size of 4.8 Mb: "large.wav"', timeout=WAIT_MS)
+    visitor.complaints.clear()  # of the refused request
+    visitor.upload(sample_clips(20)[12])
+    visitor.wait_for_result()
+
+
 # What comes out
 
 
