@@ -22,10 +22,13 @@ from ast_demo.checkpoints import CheckpointFacts
 from ast_demo.figures import (
     Look,
     attention_figure,
+    confusion_figure,
     patch_at_pixel,
     patch_grid_figure,
     rollout_figure,
+    rollout_thumbnail,
     spectrogram_figure,
+    spectrogram_thumbnail,
     to_png,
     waveform_figure,
 )
@@ -455,3 +458,44 @@ def test_pyplot_is_not_even_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+# Several clips and checkpoints
+
+
+def key_texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.texts]
+
+
+def test_where_a_depth_goes_beyond_the_scale_of_all_layers_the_key_says_so() -> None:
+    inspection = inspection_of(noise(1.0))
+    highest = [float(one.max()) * BLIND.n_patches for one in inspection.rollout.maps]
+    inspection.rollout.maps[0] *= 2 * highest[2] / highest[0]
+    inspection.rollout.maps[1] *= 0.5 * highest[2] / highest[1]
+    assert f"≥ {highest[2]:.2g}" in key_texts(rollout_figure(inspection, depth=1))
+    for depth in (2, 3):
+        assert f"{highest[2]:.2g}" in key_texts(rollout_figure(inspection, depth=depth))
+
+
+def test_a_confusion_matrix_counts_labels_in_rows_and_predictions_in_columns() -> None:
+    figure = confusion_figure(["dog", "dog", "rain", "dog"], ["dog", "rain", "rain", "rain"], "small")
+    (axes,) = figure.axes
+    np.testing.assert_array_equal(axes.images[0].get_array(), [[1, 2], [0, 1]])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["dog", "rain"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["dog", "rain"]
+    assert {(text.get_text(), *text.get_position()) for text in axes.texts} == {("1", 0, 0), ("2", 1, 0), ("1", 1, 1)}
+    assert (axes.get_ylabel(), axes.get_xlabel(), axes.get_title()) == ("label", "predicted", "small")
+    to_png(figure)
+
+
+def test_thumbnails_have_a_pixel_for_each_frame_and_leave_the_padding_grey() -> None:
+    samples = noise(2.0, level=1e-4)
+    samples[16_000:24_000] += tone(2000, 0.5).astype(np.float32)
+    inspection = inspection_of(samples)
+    for thumbnail in (spectrogram_thumbnail(inspection), rollout_thumbnail(inspection)):
+        picture = np.asarray(Image.open(io.BytesIO(thumbnail))).astype(int)
+        assert picture.shape == (256, 512, 3)
+        assert (picture[:, inspection.spectrogram.clip_frames :] == 127).all()
+    picture = np.asarray(Image.open(io.BytesIO(spectrogram_thumbnail(inspection)))).astype(int).sum(axis=2)
+    brightest = 255 - picture[:, 125].argmax()  # rows run downwards, two for each bin
+    assert brightest / 2 == pytest.approx(hz_to_mel_bin(2000, 128), abs=1.5)
