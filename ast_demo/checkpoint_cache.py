@@ -6,8 +6,10 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from ast_demo.checkpoints import Checkpoint, find_checkpoint, load_checkpoint
+from ast_demo.checkpoints import Checkpoint, find_checkpoint, load_checkpoint, read_facts
 from ast_demo.settings import Settings
+
+_FLOAT32_BYTES = 4
 
 
 class CheckpointCache:
@@ -32,13 +34,13 @@ class CheckpointCache:
         """
         folder, _ = find_checkpoint(reference, self._settings)
         weights = folder / "model.safetensors"
-        n_bytes, changed = (weights.stat().st_size, weights.stat().st_mtime_ns) if weights.is_file() else (0, 0)
-        key = (folder.resolve(), changed)
+        key = (folder.resolve(), weights.stat().st_mtime_ns if weights.is_file() else 0)
         if kept := self._find(key):
             return kept
         with self._loading:
             if kept := self._find(key):  # loaded by another thread while this one waited
                 return kept
+            n_bytes = _FLOAT32_BYTES * read_facts(folder).n_parameters  # in memory, whatever the file holds
             with self._lock:
                 for outdated in [other for other in self._kept if other[0] == key[0]]:
                     del self._kept[outdated]
@@ -46,7 +48,7 @@ class CheckpointCache:
             loaded = load_checkpoint(reference, self._settings)
             with self._lock:
                 self._kept[key] = loaded
-                self._make_room(0)
+                self._make_room()
             return loaded
 
     def _find(self, key: tuple[Path, int]) -> Checkpoint | None:
@@ -55,7 +57,8 @@ class CheckpointCache:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def _make_room(self, n_bytes: int) -> None:
+    def _make_room(self, n_bytes: int = 0) -> None:
+        """Let the least recently used go, until so many more bytes fit; of what is loaded, one stays at least."""
         limit = self._settings.checkpoint_cache_mb * 1e6
         while len(self._kept) > (0 if n_bytes else 1):
             if sum(checkpoint.n_bytes for checkpoint in self._kept.values()) + n_bytes <= limit:
