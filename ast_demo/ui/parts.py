@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from ast_demo.catalogue import MIT_CHECKPOINTS, catalogue
@@ -97,8 +97,15 @@ def look(seen_by: dict | None, *, zoom: bool) -> Look:
 
 
 def write_picture(look: Look, name: str, figure: Figure) -> str:
-    """Draw a picture that replaces one on the page, into Gradio's own cache, which it clears by age."""
-    return save_bytes_to_cache(to_png(figure, look), f"{name}.png", get_upload_folder())
+    """Draw a picture that replaces one on the page, into Gradio's own cache, which it clears by age.
+
+    Each has a folder of its own: a file that is written again while a browser reads it would arrive damaged.
+    """
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(dir=folder)) / f"{name}.png"
+    path.write_bytes(to_png(figure, look))
+    return str(path)
 
 
 def forget(folder: Path | None) -> None:
