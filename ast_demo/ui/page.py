@@ -17,7 +17,7 @@ from ast_demo.errors import SettingsError
 from ast_demo.export import draw
 from ast_demo.inspection import inspect as inspect_clip
 from ast_demo.settings import Settings
-from ast_demo.ui import compare, inspect, parts
+from ast_demo.ui import compare, evaluate, inspect, parts
 
 _FOLDER = Path(__file__).parent
 _KEPT_S = 3600  # uploads and results are deleted after an hour
@@ -34,9 +34,15 @@ def build_page(settings: Settings, checkpoints: CheckpointCache) -> gr.Blocks:
                 inspected = inspect.build_tab(checkpoints, settings)
             with gr.Tab("Compare", id="compare"):
                 compared = compare.build_tab(checkpoints, settings)
+            with gr.Tab("Evaluate", id="evaluate"):
+                evaluated = evaluate.build_tab(checkpoints, settings)
             with gr.Tab("How to read this", id="guide"):
                 gr.Markdown((_FOLDER / "guide.md").read_text(encoding="utf-8"), elem_classes="guide")
-        for here, there, tab in ((inspected, compared, "compare"), (compared, inspected, "inspect")):
+        for here, there, tab in (
+            (inspected, compared, "compare"),
+            (compared, inspected, "inspect"),
+            (evaluated, inspected, "inspect"),
+        ):
             here.leave.click(
                 lambda clip, tab=tab: (clip, gr.Tabs(selected=tab)),
                 [here.clip],
@@ -44,8 +50,8 @@ def build_page(settings: Settings, checkpoints: CheckpointCache) -> gr.Blocks:
                 api_visibility="private",
             )
         page.load(
-            lambda: [gr.update(choices=parts.checkpoint_choices(ask_hub=True))] * 2,
-            outputs=[inspected.checkpoints, compared.checkpoints],
+            lambda: [gr.update(choices=parts.checkpoint_choices(ask_hub=True))] * 3,
+            outputs=[inspected.checkpoints, compared.checkpoints, evaluated.checkpoints],
             show_progress="hidden",
             api_visibility="private",
         )
