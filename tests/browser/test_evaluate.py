@@ -1,0 +1,110 @@
+"""The Evaluate tab, in a real browser: a ZIP of labelled clips, the worst mistakes, and what is no such ZIP."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from playwright.sync_api import expect
+
+from ast_demo.checkpoints import default_checkpoint, load_checkpoint
+from ast_demo.evaluation import column, evaluate
+from ast_demo.labelled_clips import read_labelled_clips
+from tests.browser.visitor import WAIT_MS, Visitor
+from tests.clips import SAMPLES
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two samples of each of six labels, and a file that is none."""
+    path = tmp_path_factory.mktemp("archive") / "clips.zip"
+    with zipfile.ZipFile(path, "w") as zipped:
+        for label in ("3", "7", "rain", "rooster", "clock_tick", "person_sneeze"):
+            for file in sorted((SAMPLES / label).glob("*.ogg"))[:2]:
+                zipped.write(file, f"{label}/{file.name}")
+        zipped.writestr("rain/broken.ogg", b"no sound")
+    return path
+
+
+def start_evaluation(visitor: Visitor, archive: Path, *checkpoints: str) -> None:
+    page = visitor.page
+    page.get_by_role("tab", name="Evaluate").click()
+    page.get_by_label("A ZIP of mine").check()
+    page.locator("#data-file input[type=file]").set_input_files(archive)
+    expect(page.locator("#data-file")).to_contain_text(archive.stem, timeout=WAIT_MS)
+    chosen = page.locator("#evaluate-checkpoints")
+    while chosen.locator(".token-remove:visible").count():
+        chosen.locator(".token-remove:visible").first.click()
+    for name in checkpoints:
+        chosen.locator("input").fill(name)
+        page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    page.locator("#evaluate-go").click()
+
+
+def test_a_zip_is_evaluated_and_a_mistake_opens_in_inspect(visitor: Visitor, archive: Path, tmp_path: Path) -> None:
+    name = default_checkpoint()
+    expected = evaluate(read_labelled_clips(archive), [name], load_checkpoint, tmp_path / "expected")
+    page = visitor.page
+    start_evaluation(visitor, archive, name)
+    results = page.locator("#evaluate-results")
+    expect(results).to_be_visible(timeout=WAIT_MS)
+    expect(results).to_contain_text(f"{expected.metrics[name]['accuracy']:.1%}")
+    expect(page.locator("#evaluate-status")).to_contain_text("1 clips could not be read")
+    expect(page.locator("#evaluate-status")).to_contain_text("'rain/broken.ogg' is not a recording that can be read")
+
+    wrong = expected.table[~expected.table[column("correct", name)]]
+    worst = wrong.sort_values(column("loss", name), ascending=False).iloc[0]
+    row = page.locator("#mistakes .cell-wrap:visible", has_text=worst["clip"]).first
+    row.click()
+    mistake = page.locator("#mistake")
+    expect(mistake).to_contain_text(worst[column("top_3", name)], timeout=WAIT_MS)
+    page.locator("#mistake-inspect").click()
+    visitor.wait_for_result()
+    label, _ = visitor.scores()[0]
+    assert label == worst[column("prediction", name)].replace("_", " ")
+
+    page.get_by_role("tab", name="Evaluate").click()
+    page.locator("#evaluate-results").get_by_role("button", name="Downloads").click()
+    links = page.locator("#evaluate-downloads a[href]")
+    expect(links.first).to_be_visible()
+    addresses = {link.get_attribute("href").rpartition("/")[2]: link.get_attribute("href") for link in links.all()}
+    metrics = json.loads(page.request.get(addresses["metrics.json"]).body())
+    assert metrics["checkpoints"][name]["accuracy"] == expected.metrics[name]["accuracy"]
+    (tmp_path / "downloaded.parquet").write_bytes(page.request.get(addresses["evaluation.parquet"]).body())
+    downloaded = pd.read_parquet(tmp_path / "downloaded.parquet")
+    assert list(downloaded[column("prediction", name)]) == list(expected.table[column("prediction", name)])
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "holds no labelled clips"),
+        ({"readme.txt": b"nothing"}, "holds no labelled clips"),
+        ({"sandstorm/a.ogg": b"x"}, "does not know these labels of the data: sandstorm"),
+    ],
+)
+def test_an_archive_that_cannot_be_evaluated_gets_a_sentence(
+    visitor: Visitor, tmp_path: Path, files: dict[str, bytes], sentence: str
+) -> None:
+    archive = tmp_path / "odd.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for name, content in files.items():
+            zipped.writestr(name, content)
+    start_evaluation(visitor, archive, default_checkpoint())
+    expect(visitor.page.locator("#evaluate-status [role=alert]")).to_contain_text(sentence, timeout=WAIT_MS)
+    expect(visitor.page.locator("#evaluate-go")).to_be_enabled()
+
+
+def test_no_checkpoint_and_no_data_get_a_sentence(visitor: Visitor, archive: Path) -> None:
+    start_evaluation(visitor, archive)
+    alert = visitor.page.locator("#evaluate-status [role=alert]")
+    expect(alert).to_contain_text("Expected one to 4 different checkpoints to evaluate, got none.", timeout=WAIT_MS)
+    visitor.page.get_by_label("A folder, table or Hub data set").check()
+    visitor.page.locator("#evaluate-go").click()
+    expect(alert).to_contain_text("Type a folder, a table or a data set first.", timeout=WAIT_MS)
