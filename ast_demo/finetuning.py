@@ -120,7 +120,7 @@ def _check_labels(clips: LabelledClips, extra: Sequence[LabelledClips]) -> tuple
 class _Learner:
     """A model to train, and how it is fed: spectrograms of ours, or the inputs of its own feature extractor."""
 
-    model: nn.Module
+    model: Any  # an `nn.Module`; `PreTrainedModel` has attributes that its type does not tell
     labels: tuple[str, ...]  # in the order of the head
     settings: InputSettings | None
     extractor: Any
@@ -136,12 +136,13 @@ def _prepare_learner(
         config = type(base).from_dict({**base.to_dict(), **head, **_grid_changes(base, options)})
         torch.manual_seed(options.seed)
         if isinstance(config, ASTConfig):
-            model: nn.Module = ColumnAst(config)
+            model = ColumnAst(config)
             start_from_scratch(model, options.seed)
             return _Learner(model, labels, InputSettings(config.num_mel_bins, config.max_length), None, "")
         from transformers import FEATURE_EXTRACTOR_MAPPING, AutoModelForAudioClassification
 
-        extractor = FEATURE_EXTRACTOR_MAPPING[type(config)](sampling_rate=SAMPLE_RATE)
+        extractor_class: Any = FEATURE_EXTRACTOR_MAPPING[type(config)]
+        extractor = extractor_class(sampling_rate=SAMPLE_RATE)
         return _Learner(AutoModelForAudioClassification.from_config(config), labels, None, extractor, "")
 
     folder, name = find_checkpoint(base, Settings())
@@ -159,7 +160,7 @@ def _prepare_ast(
 ) -> _Learner:
     """An AST base with a head for these labels: its own, if it has the same ones; and with another grid, if asked."""
     loaded = load_checkpoint(base)
-    old = loaded.model.config
+    old: Any = loaded.model.config
     keeps_head = set(loaded.facts.labels) == set(labels)
     labels = loaded.facts.labels if keeps_head else labels
     config = ASTConfig.from_dict(
@@ -453,7 +454,7 @@ def _save_model(learner: _Learner, settings: InputSettings | None, folder: Path,
     state = {key: value.float() for key, value in learner.model.state_dict().items()}
     if options.float16_weights:
         state = {key: value.half().float() for key, value in state.items()}
-    model: nn.Module = learner.model
+    model: Any = learner.model
     if settings:
         model = ASTForAudioClassification(ASTConfig.from_dict(learner.model.config.to_dict()))
     model.load_state_dict(state)
@@ -511,7 +512,7 @@ def _write_json(file: Path, content: Any) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _make_trainer(model: nn.Module, fed: _Fed, work: Path, options: FinetuneOptions, progress: Progress) -> Any:
+def _make_trainer(model: Any, fed: _Fed, work: Path, options: FinetuneOptions, progress: Progress) -> Any:
     """The 🤗 `Trainer`, with our order of batches, optimiser, schedule and evaluation."""
     import os
 
@@ -522,6 +523,9 @@ def _make_trainer(model: nn.Module, fed: _Fed, work: Path, options: FinetuneOpti
     every = max(1, steps // (options.evaluations or options.epochs))
 
     class _Trainer(Trainer):
+        model: Any
+        optimizer: Any
+
         def create_optimizer(self, *ignored: Any) -> torch.optim.Optimizer:
             if self.optimizer is None:
                 rates = (options.learning_rate, options.weight_decay)
@@ -541,7 +545,7 @@ def _make_trainer(model: nn.Module, fed: _Fed, work: Path, options: FinetuneOpti
         def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
             # `save_pretrained` renames an AST's weights to those of older versions, and the Trainer, which loads by
             # name, would go on with untrained layers. A state of ours keeps the names of the model.
-            folder = Path(output_dir or self.args.output_dir)
+            folder = Path(output_dir or work)
             folder.mkdir(parents=True, exist_ok=True)
             state = state_dict or self.model.state_dict()
             save_file(

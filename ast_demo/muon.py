@@ -25,7 +25,8 @@ class MuonWithAdamW(torch.optim.AdamW):
     """
 
     def __init__(self, model: nn.Module, muon_learning_rate: float, learning_rate: float, weight_decay: float) -> None:
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
             inside = ".layers." in name or ".layer." in name
             (matrices if inside and parameter.ndim == 2 else others).append(parameter)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import ASTConfig, ASTForAudioClassification
+from transformers import ASTForAudioClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ast_demo.patches import PatchGrid
@@ -25,9 +25,9 @@ class ColumnAst(ASTForAudioClassification):
         **kwargs: Any,
     ) -> SequenceClassifierOutput:
         """Logits for (batch, frames, mels); with `columns` (batch, n), from the tokens of these columns alone."""
-        if columns is None:
+        if columns is None or input_values is None:
             return super().forward(input_values, labels, attention_mask, **kwargs)
-        ast = self.audio_spectrogram_transformer
+        ast: Any = self.audio_spectrogram_transformer
         hidden = embed_columns(ast.embeddings, input_values, columns, grid_of(self.config))
         for layer in ast.layers:
             hidden = layer(hidden)
@@ -35,14 +35,14 @@ class ColumnAst(ASTForAudioClassification):
         return SequenceClassifierOutput(logits=self.classifier((hidden[:, 0] + hidden[:, 1]) / 2))
 
 
-def grid_of(config: ASTConfig) -> PatchGrid:
-    """The patch grid of a configuration."""
+def grid_of(config: Any) -> PatchGrid:
+    """The patch grid of an AST's configuration."""
     return PatchGrid(
         config.num_mel_bins, config.max_length, config.patch_size, config.frequency_stride, config.time_stride
     )
 
 
-def embed_columns(embeddings: nn.Module, values: Tensor, columns: Tensor, grid: PatchGrid) -> Tensor:
+def embed_columns(embeddings: Any, values: Tensor, columns: Tensor, grid: PatchGrid) -> Tensor:
     """Tokens of some columns of the patch grid, as `embeddings` would give them among all others.
 
     Args:

@@ -83,7 +83,8 @@ def _split_as_given(clips: LabelledClips) -> Split:
     if not parts[TRAINING]:
         found = ", ".join(sorted({clip.columns.get("split", "train") for clip in clips.clips}))
         raise DataError(f"The data have no training split; the splits are {found}.")
-    return Split(*(tuple(parts[part]) for part in (TRAINING, VALIDATION, TEST)), how="the data's own split")
+    training, validation, test = (tuple(parts[part]) for part in (TRAINING, VALIDATION, TEST))
+    return Split(training, validation, test, how="the data's own split")
 
 
 def _split_by_chance(clips: LabelledClips, options: FinetuneOptions) -> Split:
