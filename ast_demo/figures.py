@@ -332,8 +332,9 @@ def _start(inspection: Inspection, look: Look, height: int, title: str) -> tuple
     axes.tick_params(colors=palette.ink, labelsize=8, length=3, width=0.6)
     for spine in axes.spines.values():
         spine.set(color=palette.faint, linewidth=0.6)
+    left = 8 if look.width_px < _TINY_PX else _LEFT  # where the longest titles would not fit beside the margin
     figure.text(
-        _LEFT / look.width_px, 1 - 14 / total, title, color=palette.ink, fontsize=9.5, fontweight="bold", va="center"
+        left / look.width_px, 1 - 14 / total, title, color=palette.ink, fontsize=9.5, fontweight="bold", va="center"
     )
     return figure, axes, palette
 
