@@ -138,6 +138,7 @@ def evaluate(
     from ast_demo.checkpoints import find_checkpoint
     from ast_demo.evaluation import evaluate
     from ast_demo.labelled_clips import ReadingOptions, read_label_map, read_labelled_clips
+    from ast_demo.spotlight.view import write_layout
     from ast_demo.training_split import keep_held_out
 
     settings = read_settings()
@@ -153,6 +154,7 @@ def evaluate(
         max_clip_s=settings.max_clip_s,
         progress=_progress_line(),
     )
+    write_layout(result)
     for name, reason in result.unreadable.items():
         typer.echo(f"Skipped {name}: {reason}", err=True)
     for name, metrics in result.metrics.items():
@@ -181,6 +183,17 @@ def _progress_line() -> Callable[[int, int], None]:
             typer.echo(f"{done} of {total} clips, {speed:.1f} clips a second{left}", err=True)
 
     return tell
+
+
+@app.command()
+def spotlight(
+    folder: Annotated[Path, typer.Argument(help="What `evaluate` has written.")],
+) -> None:
+    """Explore an evaluation in Renumics Spotlight: prints its address, and serves it until Ctrl-C."""
+    from ast_demo.spotlight.viewers import serve_evaluation
+
+    typer.echo("Starting Spotlight, which takes some ten seconds ...", err=True)
+    serve_evaluation(folder, typer.echo)
 
 
 @app.command()
@@ -235,10 +248,10 @@ def finetune(
     from ast_demo.finetuning import push_to_hub as push
     from ast_demo.labelled_clips import ReadingOptions, join_clips, read_labelled_clips
 
-    strides = strides or (None, None)
+    frequency_stride, time_stride = strides or (None, None)
     asked = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "n_frames": frames,
-        "frequency_stride": strides[0], "time_stride": strides[1], "metric": metric, "patience": patience,
+        "frequency_stride": frequency_stride, "time_stride": time_stride, "metric": metric, "patience": patience,
         "seed": seed, "group_column": group,
     }  # fmt: skip
     recipe = choose_options(base, from_config, preset, asked, hold_out or [])

@@ -21,6 +21,9 @@ class Settings:
         checkpoint_cache_mb: Memory for loaded checkpoints, in megabytes; the least recently used goes first.
         max_checkpoint_mb: Largest weights file that is loaded or downloaded, in megabytes.
         concurrency: Clips that are inspected at the same time; further visitors wait in the queue.
+        viewers: Evaluations that are open in Spotlight at the same time; the least recently used is closed first. Each
+            takes about 400 MB, and one more process waits to show the next one.
+        viewer_idle_s: Seconds after which a viewer that nobody uses is closed.
     """
 
     max_clip_s: float = 600.0
@@ -28,6 +31,8 @@ class Settings:
     checkpoint_cache_mb: float = 2000.0
     max_checkpoint_mb: float = 2000.0
     concurrency: int = 2
+    viewers: int = 3
+    viewer_idle_s: float = 1800.0
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:

@@ -22,10 +22,13 @@ def test_every_field_is_read_from_its_variable() -> None:
             "AST_DEMO_CHECKPOINT_CACHE_MB": "3",
             "AST_DEMO_MAX_CHECKPOINT_MB": "4",
             "AST_DEMO_CONCURRENCY": "5",
+            "AST_DEMO_VIEWERS": "6",
+            "AST_DEMO_VIEWER_IDLE_S": "7.5",
         }
     )
     assert (settings.max_clip_s, settings.max_upload_mb) == (12.5, 10)
     assert (settings.checkpoint_cache_mb, settings.max_checkpoint_mb, settings.concurrency) == (3, 4, 5)
+    assert (settings.viewers, settings.viewer_idle_s) == (6, 7.5)
     assert isinstance(settings.concurrency, int)
 
 

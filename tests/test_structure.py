@@ -113,7 +113,16 @@ def test_no_work_at_import(path: Path) -> None:
                 f"line {statement.lineno} runs when {path.name} is imported"
             )
         else:
-            allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.If)
+            allowed = (
+                ast.Import,
+                ast.ImportFrom,
+                ast.FunctionDef,
+                ast.AsyncFunctionDef,
+                ast.ClassDef,
+                ast.Assign,
+                ast.AnnAssign,
+                ast.If,
+            )
             assert isinstance(statement, allowed), f"line {statement.lineno} of {path.name}"
             assert not isinstance(statement, ast.If) or ast.unparse(statement.test) == "TYPE_CHECKING"
         if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value:

@@ -1,0 +1,1 @@
+"""Evaluations in Renumics Spotlight: what is shown of them, the processes that show it, the way to them."""
