@@ -22,7 +22,7 @@ class Settings:
         max_checkpoint_mb: Largest weights file that is loaded or downloaded, in megabytes.
         concurrency: Clips that are inspected at the same time; further visitors wait in the queue.
         viewers: Evaluations that are open in Spotlight at the same time; the least recently used is closed first. Each
-            takes about 400 MB, and one more process waits to show the next one.
+            takes about 500 MB, and one more process waits to show the next one.
         viewer_idle_s: Seconds after which a viewer that nobody uses is closed.
     """
 
