@@ -169,10 +169,11 @@ def _evaluate_part(
         for place, (row, clip, waveform) in enumerate(heard):
             inspection = inspect(waveform, checkpoint)
             row |= _columns_of(inspection, clip, label_map)
-            if inspection.spectrogram is not None:
-                row.setdefault("spectrogram", spectrogram_thumbnail(inspection))
-                if not row[column("correct", checkpoint.facts.name)]:
-                    row[column("rollout", checkpoint.facts.name)] = rollout_thumbnail(inspection)
+            on_grid, correct = inspection.spectrogram is not None, row[column("correct", checkpoint.facts.name)]
+            if on_grid and not isinstance(row.get("spectrogram"), bytes):  # the first checkpoint's that has one
+                row["spectrogram"] = spectrogram_thumbnail(inspection)
+            shown = on_grid and not correct
+            row[column("rollout", checkpoint.facts.name)] = rollout_thumbnail(inspection) if shown else None
             progress((number + (place + 1) / len(heard)) / len(references))
     return rows
 

@@ -21,6 +21,8 @@ from ast_demo.errors import AstDemoError, DataError
 from ast_demo.evaluation import Evaluation, column, evaluate
 from ast_demo.labelled_clips import ReadingOptions, read_labelled_clips
 from ast_demo.settings import Settings
+from ast_demo.spotlight.view import write_layout
+from ast_demo.spotlight.viewers import Viewers
 from ast_demo.ui import parts
 
 _SAMPLES, _UPLOAD, _ELSEWHERE = "The shipped samples", "A ZIP of mine", "A folder, table or Hub data set"
@@ -49,7 +51,7 @@ class _StoppedError(Exception):
     """Ends a run from within its progress."""
 
 
-def build_tab(checkpoints: CheckpointCache, settings: Settings) -> EvaluateTab:
+def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers) -> EvaluateTab:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
     run = gr.State(None, time_to_live=3600, delete_callback=lambda old: parts.forget(old.folder if old else None))
     with gr.Row():
@@ -84,6 +86,8 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> EvaluateTab:
     status = gr.HTML(elem_id="evaluate-status", elem_classes="message-plain")
     with gr.Column(visible=False, elem_id="evaluate-results") as results:
         metrics = gr.HTML()
+        explore = gr.Button("Explore in Spotlight", variant="primary", size="sm", elem_id="explore")
+        spotlight = gr.HTML(elem_id="spotlight")
         gr.Markdown("### The worst mistakes\nBy the loss of the first checkpoint. Choose a row to hear it.")
         mistakes = gr.Dataframe(interactive=False, show_label=False, elem_id="mistakes", wrap=True)
         with gr.Row(visible=False, elem_id="mistake") as mistake_panel:
@@ -107,8 +111,10 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> EvaluateTab:
         references = [reference.strip() for reference in references or []]
         question = (kind, file if kind == _UPLOAD else text, tuple(references))
         now = old if old and old.question == question else Run(question, Path(tempfile.mkdtemp(prefix="ast-demo-")))
+        viewers.prepare()  # Spotlight takes ten seconds to start: by the end of the evaluation it is there
         yield {
             run: now,
+            spotlight: "",
             status: "<p>Reading the clips …</p>",
             results: gr.update(visible=False),
             mistake_panel: gr.update(visible=False),
@@ -134,6 +140,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> EvaluateTab:
                 else:
                     yield {status: f"<p>{escape(line)}</p>"}
             assert result is not None
+            write_layout(result)
         except AstDemoError as error:
             yield {status: f'<p role="alert">{escape(str(error))}</p>', **idle}
             return
@@ -169,11 +176,24 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> EvaluateTab:
             mistake_facts: _mistake_facts(row, now.result.checkpoints),
         }
 
+    def open_spotlight(now: Run | None) -> str:
+        if now is None or now.result is None:
+            return ""
+        try:
+            address = viewers.open(now.folder)
+        except AstDemoError as error:
+            return f'<p role="alert">{escape(str(error))}</p>'
+        return (
+            f'<p><a href="{address}" target="_blank" rel="noopener">Open it in a new tab</a>: it wants a wide window.</p>'
+            f'<iframe src="{address}" title="The evaluation in Renumics Spotlight"></iframe>'
+        )
+
+    explore.click(open_spotlight, [run], [spotlight], show_progress_on=[spotlight], api_visibility="private")
     source.change(show_source, [source], [upload, path], show_progress="hidden", api_visibility="private")
     running = go.click(
         start,
         [source, upload, path, chosen, run],
-        [run, status, results, metrics, mistakes, mistake_panel, confusion, downloads, go, stop],
+        [run, status, results, metrics, mistakes, mistake_panel, confusion, downloads, spotlight, go, stop],
         show_progress="hidden",
         concurrency_limit=1,
         api_visibility="private",
@@ -296,5 +316,5 @@ def _downloads(result: Evaluation) -> list[str]:
         plain = plain.join(result.table[[column("prediction", name), column("top_3", name)]])
     ordered = [name for name in result.table.columns if name in plain.columns]
     plain[ordered].to_csv(result.folder / "evaluation.csv", index=False)
-    names = ("evaluation.parquet", "evaluation.csv", "metrics.json")
+    names = ("evaluation.parquet", "evaluation.csv", "metrics.json", "layout.json")
     return [str(result.folder / name) for name in names] + [str(file) for file in sorted(result.folder.glob("*.png"))]

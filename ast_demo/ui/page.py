@@ -17,13 +17,15 @@ from ast_demo.errors import SettingsError
 from ast_demo.export import draw
 from ast_demo.inspection import inspect as inspect_clip
 from ast_demo.settings import Settings
+from ast_demo.spotlight.proxy import route
+from ast_demo.spotlight.viewers import Viewers
 from ast_demo.ui import compare, evaluate, inspect, parts
 
 _FOLDER = Path(__file__).parent
 _KEPT_S = 3600  # uploads and results are deleted after an hour
 
 
-def build_page(settings: Settings, checkpoints: CheckpointCache) -> gr.Blocks:
+def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewers) -> gr.Blocks:
     """Lay out the page."""
     with gr.Blocks(title="AST Demo", delete_cache=(_KEPT_S, _KEPT_S), analytics_enabled=False) as page:
         gr.HTML(
@@ -35,7 +37,7 @@ def build_page(settings: Settings, checkpoints: CheckpointCache) -> gr.Blocks:
             with gr.Tab("Compare", id="compare"):
                 compared = compare.build_tab(checkpoints, settings)
             with gr.Tab("Evaluate", id="evaluate"):
-                evaluated = evaluate.build_tab(checkpoints, settings)
+                evaluated = evaluate.build_tab(checkpoints, settings, viewers)
             with gr.Tab("How to read this", id="guide"):
                 gr.Markdown((_FOLDER / "guide.md").read_text(encoding="utf-8"), elem_classes="guide")
         for here, there, tab in (
@@ -73,7 +75,8 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     checkpoints = CheckpointCache(settings)
-    page = build_page(settings, checkpoints)
+    viewers = Viewers(settings)
+    page = build_page(settings, checkpoints, viewers)
     Thread(target=_warm_up, args=[checkpoints], daemon=True).start()
     page.queue(default_concurrency_limit=settings.concurrency)
     try:
@@ -85,7 +88,8 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
             head='<meta name="viewport" content="width=device-width, initial-scale=1">',
             footer_links=[],
             max_file_size=int(settings.max_upload_mb * 1e6),
-            ssr_mode=False,
+            app_kwargs={"routes": [route(viewers)]},
+            ssr_mode=False,  # Gradio's own proxy for it would not pass on Spotlight's WebSocket
             prevent_thread_lock=not block,
         )
     except OSError:
