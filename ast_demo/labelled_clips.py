@@ -17,9 +17,10 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ast_demo.errors import DataError
@@ -35,6 +36,9 @@ SAMPLES_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "samples"
 _TABLES = ("metadata.csv", "metadata.jsonl")
 _HUB_ID = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<config>[\w.+-]+))?(@(?P<split>[\w.+-]+))?")
 _MAX_ARCHIVE_MB = 4000.0
+_MAX_ARCHIVE_FILES = 100_000
+# Others unpack without a bound on what comes out, whatever size the archive states.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class ReadingOptions:
         multi_label: A cell may hold several labels, separated by semicolons.
         root: Where given, no file outside of this folder is taken, whatever a table says: for tables by strangers.
         max_archive_mb: Largest content of an archive, unpacked, in megabytes.
+        max_archive_files: Most files in an archive, whatever they are.
     """
 
     file_column: str = ""
@@ -93,6 +98,7 @@ class ReadingOptions:
     multi_label: bool = False
     root: Path | None = None
     max_archive_mb: float = _MAX_ARCHIVE_MB
+    max_archive_files: int = _MAX_ARCHIVE_FILES
 
 
 def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
@@ -197,22 +203,51 @@ def _read_archive(path: Path, options: ReadingOptions) -> list[LabelledClip]:
     """An archive's clips, as bytes: nothing is written to the disk, so no name in it can do harm."""
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = [e for e in archive.infolist() if not e.is_dir() and not _is_hidden(e.filename)]
-            wanted = [e for e in entries if _is_audio(e.filename) or PurePosixPath(e.filename).name in _TABLES]
-            total_mb = sum(entry.file_size for entry in wanted) / 1e6
+            infos = archive.infolist()
+            if len(infos) > options.max_archive_files:
+                raise DataError(
+                    f"{path.name!r} holds {len(infos):,} files; at most {options.max_archive_files:,} are read from an archive."
+                )
+            names = {_name_inside(info.filename, path.name): info for info in infos if not info.is_dir()}
+            wanted = {
+                name: info
+                for name, info in names.items()
+                if not _is_hidden(name) and (_is_audio(name) or PurePosixPath(name).name in _TABLES)
+            }
+            total_mb = sum(info.file_size for info in wanted.values()) / 1e6
             if total_mb > options.max_archive_mb:
                 raise DataError(
                     f"{path.name!r} holds {total_mb:.0f} MB of clips; at most {options.max_archive_mb:g} MB are read from an archive."
                 )
-            contents = {entry.filename: archive.read(entry) for entry in wanted}
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{path.name!r} cannot be unpacked: {error}.") from None
+            contents = {name: _unpack(archive, info) for name, info in wanted.items()}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+        reason = str(error).rstrip(".") or "it ends too early"
+        raise DataError(f"{path.name!r} cannot be unpacked: {reason}.") from None
     # An archive of a folder holds that folder: look inside.
     roots = {PurePosixPath(name).parts[0] for name in contents if len(PurePosixPath(name).parts) > 1}
     only = roots.pop() if len(roots) == 1 and all("/" in name for name in contents) else ""
     if only and any(len(PurePosixPath(name).parts) > 2 or PurePosixPath(name).name in _TABLES for name in contents):
         contents = {name[len(only) + 1 :]: content for name, content in contents.items()}
     return _read_files(_Files(tuple(sorted(contents)), contents.__getitem__), path.name, options)
+
+
+def _name_inside(name: str, archive: str) -> str:
+    """A name in an archive, with slashes, however the program that wrote it separates folders."""
+    path = PureWindowsPath(name)  # knows both separators, and drives
+    if path.anchor or ".." in path.parts:
+        raise DataError(f"{archive!r} names the file {name!r}, which is outside of the archive.")
+    return path.as_posix()
+
+
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A file of an archive. No more is unpacked than the size that the archive states for it."""
+    if info.compress_type not in _COMPRESSIONS:
+        raise NotImplementedError(f"{info.filename!r} is compressed in another way than by 'deflate'")
+    with archive.open(info) as file:
+        content = file.read(info.file_size)
+    if len(content) < info.file_size:
+        raise EOFError
+    return content
 
 
 def _read_files(files: _Files, where: str, options: ReadingOptions) -> list[LabelledClip]:
