@@ -282,7 +282,7 @@ def test_a_new_clip_is_zoomed_if_the_last_was_and_the_files_of_the_last_are_dele
     assert len(kept() - before_all) == 1
     visitor.page.locator("#clip").get_by_role("button", name="Clear").click()
     expect(visitor.page.locator("#welcome")).to_be_visible(timeout=WAIT_MS)
-    assert kept() == before_all
+    assert kept() - before_all == set()  # those of earlier visitors may go meanwhile
     visitor.upload(sample_clips(20)[4])
     visitor.wait_for_result()
     expect(visitor.page.get_by_label("Zoom to the clip")).to_be_checked()
