@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,6 +102,17 @@ def test_metrics_equal_scikit_learns_on_the_table_that_was_written(finished) -> 
         assert written[name]["f1"] == pytest.approx(f1_score(table["label"], predicted, average="macro"))
         assert (finished.folder / f"confusion_{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert [one["checkpoints"] for one in finished.comparisons] == [["one", "two"]]
+
+
+def test_the_table_opens_in_duckdb(finished) -> None:
+    file = finished.folder / "evaluation.parquet"
+    for name in finished.checkpoints:
+        (count,) = duckdb.execute(
+            f'SELECT count(*) FROM read_parquet(?) WHERE NOT "{column("correct", name)}"', [str(file)]
+        ).fetchone()
+        assert count == (~finished.table[column("correct", name)]).sum() > 0
+    kinds = {name: kind for name, kind, *_ in duckdb.execute("DESCRIBE FROM read_parquet(?)", [str(file)]).fetchall()}
+    assert (kinds["clip"], kinds["audio"], kinds["embedding (one)"]) == ("VARCHAR", "BLOB", "FLOAT[]")
 
 
 def test_a_clip_that_cannot_be_read_is_listed_with_its_reason(finished) -> None:
