@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +30,11 @@ os.environ |= {
 }
 if not NETWORK:
     os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+# A shell that starts the tests in the background has Ctrl-C ignored, and every child process would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
