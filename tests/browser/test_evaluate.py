@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import expect
+import soundfile
+from playwright.sync_api import Response, expect
 
 from ast_demo.checkpoints import default_checkpoint, load_checkpoint
 from ast_demo.evaluation import column, evaluate
@@ -108,3 +112,35 @@ def test_no_checkpoint_and_no_data_get_a_sentence(visitor: Visitor, archive: Pat
     visitor.page.get_by_label("A folder, table or Hub data set").check()
     visitor.page.locator("#evaluate-go").click()
     expect(alert).to_contain_text("Type a folder, a table or a data set first.", timeout=WAIT_MS)
+
+
+def test_a_mistake_is_heard_and_seen_in_spotlight(new_visitor: Callable[..., Visitor], archive: Path) -> None:
+    visitor = new_visitor().open()
+    page = visitor.page
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer))
+    start_evaluation(visitor, archive, default_checkpoint())
+    expect(page.locator("#evaluate-results")).to_be_visible(timeout=WAIT_MS)
+    worst = page.locator("#mistakes .cell-wrap:visible", has_text=".ogg").first.inner_text()
+    page.locator("#explore").click()
+    expect(page.locator("#spotlight iframe")).to_be_visible(timeout=WAIT_MS)
+    frame = page.frame_locator("#spotlight iframe")
+    # The mistakes come first, the worst of them at the top.
+    top = frame.locator("[data-rowindex='0'][data-columnindex='0']")
+    expect(top).to_have_text(worst, timeout=WAIT_MS)
+    top.click()
+
+    expect(frame.get_by_text("Wrong: it is")).to_be_visible(timeout=WAIT_MS)
+    picture = frame.locator("img[alt=picture]:visible").first
+    expect(picture).to_be_visible(timeout=WAIT_MS)
+    assert picture.evaluate("image => image.naturalWidth") > 100
+    player = frame.locator("audio").first
+    expect(player).to_have_js_property("readyState", 4, timeout=WAIT_MS)
+    # What was sent is what the player has.
+    (sound,) = [answer for answer in answers if re.search(r"/spotlight/[\w-]{32}/api/table/audio/\d+\?", answer.url)]
+    assert sound.status == 200
+    length = soundfile.info(io.BytesIO(sound.body())).duration
+    assert length > 0.5
+    assert player.evaluate("player => player.duration") == pytest.approx(length, abs=0.05)
+    # Spotlight's own page says this; it does no harm there.
+    assert set(visitor.complaints) <= {"uncaught: process is not defined"}
