@@ -110,7 +110,11 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
     ) -> Iterator[dict[Any, object]]:
         references = [reference.strip() for reference in references or []]
         question = (kind, file if kind == _UPLOAD else text, tuple(references))
-        now = old if old and old.question == question else Run(question, Path(tempfile.mkdtemp(prefix="ast-demo-")))
+        if old and old.question == question:
+            now = old
+        else:
+            parts.forget(old.folder if old else None)
+            now = Run(question, Path(tempfile.mkdtemp(prefix="ast-demo-")))
         viewers.prepare()  # Spotlight takes ten seconds to start: by the end of the evaluation it is there
         yield {
             run: now,
@@ -306,7 +310,8 @@ def _unreadable(result: Evaluation) -> str:
     if not result.unreadable:
         return ""
     listed = "".join(f"<li>{escape(reason)}</li>" for reason in result.unreadable.values())
-    return f"<p>{len(result.unreadable)} clips could not be read and are left out:</p><ul>{listed}</ul>"
+    how_many = "One clip" if len(result.unreadable) == 1 else f"{len(result.unreadable)} clips"
+    return f"<p>{how_many} could not be read:</p><ul>{listed}</ul>"
 
 
 def _downloads(result: Evaluation) -> list[str]:

@@ -59,7 +59,7 @@ def test_a_zip_is_evaluated_and_a_mistake_opens_in_inspect(visitor: Visitor, arc
     results = page.locator("#evaluate-results")
     expect(results).to_be_visible(timeout=WAIT_MS)
     expect(results).to_contain_text(f"{expected.metrics[name]['accuracy']:.1%}")
-    expect(page.locator("#evaluate-status")).to_contain_text("1 clips could not be read")
+    expect(page.locator("#evaluate-status")).to_contain_text("One clip could not be read")
     expect(page.locator("#evaluate-status")).to_contain_text("'rain/broken.ogg' is not a recording that can be read")
 
     wrong = expected.table[~expected.table[column("correct", name)]]
