@@ -24,7 +24,7 @@ from ast_demo.checkpoints import Checkpoint, CheckpointFacts
 from ast_demo.clip_facts import measure_clip
 from ast_demo.comparison import MOST, match_key
 from ast_demo.errors import AudioError, CheckpointError, DataError
-from ast_demo.figures import confusion_figure, rollout_thumbnail, spectrogram_thumbnail, to_png
+from ast_demo.figures import confusion_figure, reliability_figure, rollout_thumbnail, spectrogram_thumbnail, to_png
 from ast_demo.inspection import Inspection, inspect
 from ast_demo.labelled_clips import LABEL_SEPARATOR, LabelledClip, LabelledClips
 from ast_demo.metrics import compare_correctness, score_multi_label, score_single_label
@@ -71,7 +71,7 @@ def evaluate(
 ) -> Evaluation:
     """Show labelled clips to one to four checkpoints.
 
-    Writes into `folder`: `evaluation.parquet` (a row for each clip), `metrics.json`, `confusion_NAME.png`. A folder
+    Writes into `folder`: `evaluation.parquet` (a row for each clip), `metrics.json`, `confusion_NAME.png` and `reliability_NAME.png`. A folder
     that holds a part of the same evaluation is gone on with.
 
     Args:
@@ -349,6 +349,9 @@ def _finish(
                 figure = confusion_figure(rows["label"].tolist(), rows[column("prediction", name)].tolist(), name)
                 file_name = re.sub(r"[^\w.-]+", "--", name)
                 (folder / f"confusion_{file_name}.png").write_bytes(to_png(figure))
+                right, confidence = (rows[column(field, name)].to_numpy() for field in ("correct", "confidence"))
+                figure = reliability_figure(right, confidence, name)
+                (folder / f"reliability_{file_name}.png").write_bytes(to_png(figure))
     except OSError as error:
         raise DataError(f"Cannot write to the folder {str(folder)!r}: {error.strerror or error}.") from None
     return Evaluation(folder, rows, names, metrics, tuple(comparisons), unreadable)

@@ -212,6 +212,32 @@ def confusion_figure(truth: Sequence[str], predicted: Sequence[str], name: str, 
     return figure
 
 
+def reliability_figure(right: np.ndarray, confidence: np.ndarray, name: str, look: Look = Look()) -> Figure:
+    """How often a checkpoint is right (bars) when it is how sure: on the diagonal, confidence can be taken at its word.
+
+    Args:
+        right: (clips,) whether the prediction was right.
+        confidence: (clips,) its score, 0 to 1. Ten equal bins; the number of clips stands above each bar.
+    """
+    palette = _DARK if look.dark else _LIGHT
+    side = look.width_px / _PX_PER_INCH
+    figure = Figure(figsize=(side, side), facecolor=palette.background, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_facecolor(palette.background)
+    bins = np.minimum((np.asarray(confidence) * 10).astype(int), 9)
+    for k in np.unique(bins):
+        inside = np.asarray(right)[bins == k]
+        axes.bar(k / 10, inside.mean(), width=0.1, align="edge", color=palette.accent, edgecolor=palette.background)
+        axes.text(k / 10 + 0.05, inside.mean() + 0.01, str(len(inside)), color=palette.ink, ha="center", fontsize=9)
+    axes.plot([0, 1], [0, 1], color=palette.faint, linestyle="--")
+    axes.set(xlim=(0, 1), ylim=(0, 1.06), aspect="equal")
+    axes.tick_params(colors=palette.ink)
+    axes.set_xlabel("confidence", color=palette.ink)
+    axes.set_ylabel("share that is right", color=palette.ink)
+    axes.set_title(name, color=palette.ink, fontsize=10)
+    return figure
+
+
 def spectrogram_thumbnail(inspection: Inspection) -> bytes:
     """The spectrogram alone as a PNG, a pixel for each frame and two for each mel bin; padding is left grey."""
     spectrogram, _ = inspection.fed

@@ -100,7 +100,8 @@ def test_metrics_equal_scikit_learns_on_the_table_that_was_written(finished) -> 
         assert written[name]["clips"] == 60
         assert written[name]["accuracy"] == pytest.approx(accuracy_score(table["label"], predicted))
         assert written[name]["f1"] == pytest.approx(f1_score(table["label"], predicted, average="macro"))
-        assert (finished.folder / f"confusion_{name}.png").read_bytes()[:4] == b"\x89PNG"
+        for picture in ("confusion", "reliability"):
+            assert (finished.folder / f"{picture}_{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert [one["checkpoints"] for one in finished.comparisons] == [["one", "two"]]
 
 

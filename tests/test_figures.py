@@ -25,6 +25,7 @@ from ast_demo.figures import (
     confusion_figure,
     patch_at_pixel,
     patch_grid_figure,
+    reliability_figure,
     rollout_figure,
     rollout_thumbnail,
     spectrogram_figure,
@@ -499,3 +500,12 @@ def test_thumbnails_have_a_pixel_for_each_frame_and_leave_the_padding_grey() -> 
     picture = np.asarray(Image.open(io.BytesIO(spectrogram_thumbnail(inspection)))).astype(int).sum(axis=2)
     brightest = 255 - picture[:, 125].argmax()  # rows run downwards, two for each bin
     assert brightest / 2 == pytest.approx(hz_to_mel_bin(2000, 128), abs=1.5)
+
+
+def test_a_reliability_diagram_shows_how_often_each_confidence_is_right() -> None:
+    right = np.array([True, False, True, True, False, True])
+    confidence = np.array([0.31, 0.35, 0.39, 0.92, 0.97, 1.0])
+    axes = reliability_figure(right, confidence, "one").axes[0]
+    bars = [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in axes.patches]
+    assert bars == [pytest.approx((0.3, 0.1, 2 / 3)), pytest.approx((0.9, 0.1, 2 / 3))]
+    assert [text.get_text() for text in axes.texts] == ["3", "3"]

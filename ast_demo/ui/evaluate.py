@@ -98,7 +98,9 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
             pictures = gr.Gallery(
                 columns=2, show_label=False, object_fit="contain", height=320, elem_id="mistake-pictures"
             )
-        confusion = gr.Gallery(label="Confusion", columns=2, object_fit="contain", height="auto", elem_id="confusion")
+        confusion = gr.Gallery(
+            label="Confusion and reliability", columns=2, object_fit="contain", height="auto", elem_id="confusion"
+        )
         with gr.Accordion("Downloads", open=False):
             downloads = gr.Files(interactive=False, show_label=False, elem_id="evaluate-downloads")
 
@@ -154,7 +156,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
             results: gr.update(visible=True),
             metrics: _metrics(result),
             mistakes: _mistakes(result),
-            confusion: [(str(file), file.stem.removeprefix("confusion_")) for file in sorted(now.folder.glob("*.png"))],
+            confusion: [(str(file), file.stem.replace("_", ": ", 1)) for file in sorted(now.folder.glob("*.png"))],
             downloads: _downloads(result),
             **idle,
         }
