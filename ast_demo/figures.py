@@ -31,7 +31,7 @@ from ast_demo.audio import SAMPLE_RATE
 from ast_demo.comparison import Comparison, common_rasters, rollout_raster
 from ast_demo.inspection import Inspection, PatchInspection
 from ast_demo.patches import PatchGrid
-from ast_demo.spectrogram import FRAME_S, HOP_S, hz_to_mel_bin
+from ast_demo.spectrogram import FRAME_S, HOP_S, Spectrogram, hz_to_mel_bin
 
 _PX_PER_INCH = 100  # one inch of a figure is a hundred CSS pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 30, 24  # margins round the axes in CSS pixels
@@ -241,22 +241,26 @@ def reliability_figure(right: np.ndarray, confidence: np.ndarray, name: str, loo
 def spectrogram_thumbnail(inspection: Inspection) -> bytes:
     """The spectrogram alone as a PNG, a pixel for each frame and two for each mel bin; padding is left grey."""
     spectrogram, _ = inspection.fed
-    clip = spectrogram.values[: spectrogram.clip_frames]
-    norm = Normalize(float(clip.min()), max(float(clip.max()), float(clip.min()) + 1e-3))
+    clip, norm = _clip_and_scale(spectrogram)
     return _thumbnail(colormaps["magma"](norm(clip.T)), spectrogram.values.shape)
 
 
 def rollout_thumbnail(inspection: Inspection) -> bytes:
     """The rollout over the grey spectrogram as a PNG of the same size, on the scale of its own highest value."""
     spectrogram, grid = inspection.fed
-    clip = spectrogram.values[: spectrogram.clip_frames]
-    norm = Normalize(float(clip.min()), max(float(clip.max()), float(clip.min()) + 1e-3))
+    clip, norm = _clip_and_scale(spectrogram)
     grey = colormaps["gray"](norm(clip.T))
     raster = rollout_raster(inspection, grid.n_frames)[:, : spectrogram.clip_frames]
     relevance = _relevance_colours()(raster / max(float(raster.max()), 1e-12))
     opacity = relevance[..., 3:]
     grey[..., :3] = grey[..., :3] * (1 - opacity) + relevance[..., :3] * opacity
     return _thumbnail(grey, spectrogram.values.shape)
+
+
+def _clip_and_scale(spectrogram: Spectrogram) -> tuple[np.ndarray, Normalize]:
+    """The frames that hold the clip, (clip_frames, n_mels), and the colour scale from their lowest to their highest."""
+    clip = spectrogram.values[: spectrogram.clip_frames]
+    return clip, Normalize(float(clip.min()), max(float(clip.max()), float(clip.min()) + 1e-3))
 
 
 def _thumbnail(colours: np.ndarray, shape: tuple[int, int]) -> bytes:
@@ -394,8 +398,7 @@ def _ends_s(inspection: Inspection) -> tuple[float, float]:
 
 def _draw_spectrogram(axes: Axes, inspection: Inspection, colours: str) -> Normalize:
     values = inspection.fed[0].values
-    clip = values[: inspection.fed[0].clip_frames]
-    norm = Normalize(float(clip.min()), max(float(clip.max()), float(clip.min()) + 1e-3))
+    _, norm = _clip_and_scale(inspection.fed[0])
     frames, mels = values.shape
     limits = axes.get_xlim()
     axes.imshow(

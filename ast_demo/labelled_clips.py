@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ast_demo.errors import DataError
+from ast_demo.samples import SAMPLES_FOLDER
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".aif", ".aiff", ".aifc")
@@ -32,7 +33,6 @@ SPLIT_NAMES = ("train", "training", "validation", "valid", "val", "dev", "test",
 FILE_COLUMNS = ("file_name", "filename", "file", "path", "audio")
 LABEL_COLUMNS = ("label", "labels", "category", "class", "target", "word")
 LABEL_SEPARATOR = ";"  # between the labels of one clip, in a cell of a table
-SAMPLES_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "samples"
 _TABLES = ("metadata.csv", "metadata.jsonl")
 _HUB_ID = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<config>[\w.+-]+))?(@(?P<split>[\w.+-]+))?")
 _MAX_ARCHIVE_MB = 4000.0
