@@ -14,7 +14,6 @@ from gradio.components import Component
 from ast_demo import export
 from ast_demo.audio import read_audio
 from ast_demo.checkpoint_cache import CheckpointCache
-from ast_demo.checkpoints import shipped_names
 from ast_demo.comparison import MOST, Comparison, compare, describe, match_key
 from ast_demo.errors import AstDemoError
 from ast_demo.figures import Look
@@ -50,15 +49,10 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         with gr.Column(scale=1, min_width=300):
             clip = parts.clip_input("compare-")
         with gr.Column(scale=2, min_width=300):
-            chosen = gr.Dropdown(
-                parts.checkpoint_choices(),
-                value=shipped_names()[:MOST],
-                multiselect=True,
-                max_choices=MOST,
-                allow_custom_value=True,
-                label="Two to four checkpoints",
-                info="Or type folders or Hugging Face Hub ids, each followed by Enter",
-                elem_id="compare-checkpoints",
+            chosen = parts.several_checkpoints(
+                "Two to four checkpoints",
+                "compare-checkpoints",
+                "Or type folders or Hugging Face Hub ids, each followed by Enter",
             )
             with gr.Row():
                 go = gr.Button("Compare", variant="primary", size="sm", elem_id="compare-go")

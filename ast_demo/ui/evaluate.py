@@ -15,8 +15,6 @@ from typing import Any
 import gradio as gr
 
 from ast_demo.checkpoint_cache import CheckpointCache
-from ast_demo.checkpoints import shipped_names
-from ast_demo.comparison import MOST
 from ast_demo.errors import AstDemoError, DataError
 from ast_demo.evaluation import Evaluation, column, evaluate
 from ast_demo.labelled_clips import ReadingOptions, read_labelled_clips
@@ -71,15 +69,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
                 elem_id="data-path",
             )
         with gr.Column(min_width=300):
-            chosen = gr.Dropdown(
-                parts.checkpoint_choices(),
-                value=shipped_names()[:MOST],
-                multiselect=True,
-                max_choices=MOST,
-                allow_custom_value=True,
-                label="One to four checkpoints",
-                elem_id="evaluate-checkpoints",
-            )
+            chosen = parts.several_checkpoints("One to four checkpoints", "evaluate-checkpoints")
             with gr.Row():
                 go = gr.Button("Evaluate", variant="primary", size="sm", elem_id="evaluate-go")
                 stop = gr.Button("Stop", size="sm", interactive=False, elem_id="evaluate-stop")

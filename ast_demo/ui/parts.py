@@ -14,6 +14,7 @@ from gradio.utils import get_upload_folder
 
 from ast_demo.catalogue import MIT_CHECKPOINTS, catalogue
 from ast_demo.checkpoints import CheckpointFacts, shipped_names
+from ast_demo.comparison import MOST
 from ast_demo.figures import Figure, Look, to_png
 from ast_demo.samples import one_sample_per_label
 
@@ -57,6 +58,20 @@ def checkpoint_choices(*, ask_hub: bool = False) -> list[tuple[str, str]]:
     return [
         (entry.name if entry.available else f"{entry.name} (not available now)", entry.name) for entry in catalogue()
     ]
+
+
+def several_checkpoints(label: str, elem_id: str, info: str | None = None) -> gr.Dropdown:
+    """Choose up to four checkpoints, the shipped ones at first; others can be typed in."""
+    return gr.Dropdown(
+        checkpoint_choices(),
+        value=shipped_names()[:MOST],
+        multiselect=True,
+        max_choices=MOST,
+        allow_custom_value=True,
+        label=label,
+        info=info,
+        elem_id=elem_id,
+    )
 
 
 def sample_buttons(clip: gr.Audio, elem_id: str) -> None:
