@@ -133,17 +133,16 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         finally:
             parts.forget(old)
 
-    run: dict[str, Any] = {
-        "fn": show,
-        "inputs": [clip, chosen, browser, files],
-        "outputs": results,
-        "js": f"(clip, chosen, browser, old) => [clip, chosen, {_LOOK_OF_COLUMN}, old]",
-        "show_progress_on": [message],
-        "trigger_mode": "always_last",
-        "api_visibility": "private",
-    }
-    clip.change(**run)
-    go.click(**run)
+    gr.on(  # one event for both, so that a visitor's runs follow one another
+        [clip.change, go.click],
+        show,
+        [clip, chosen, browser, files],
+        results,
+        js=f"(clip, chosen, browser, old) => [clip, chosen, {_LOOK_OF_COLUMN}, old]",
+        show_progress_on=[message],
+        trigger_mode="always_last",
+        api_visibility="private",
+    )
     return parts.Tab(clip, chosen, to_inspect)
 
 

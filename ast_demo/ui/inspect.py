@@ -33,6 +33,7 @@ _ALT = {
 class Shown:
     """What one visitor's page shows now."""
 
+    clip: str  # path of the recording
     inspection: Inspection
     reference: str  # what the checkpoint was asked for by
     look: Look
@@ -132,18 +133,20 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         old: Shown | None,
         progress: gr.Progress = gr.Progress(),
     ) -> dict[Component, object]:
+        reference = reference or default_checkpoint()
+        if old is not None and (path, reference) == (old.clip, old.reference):
+            return {shown: gr.skip()}  # the list of checkpoints has come from the Hub, and the choice is the same
         try:
             if path is None:
                 return clear()
             progress(0.1, "Reading the recording")
             waveform = read_audio(path, max_s=settings.max_clip_s)
             progress(0.3, "Loading the checkpoint")
-            reference = reference or default_checkpoint()
             loaded = checkpoints.load(reference)
             progress(0.6, "Running the model")
             inspection = inspect(waveform, loaded)
             progress(0.8, "Drawing")
-            return fill(_draw_into_folder(inspection, reference, parts.look(seen_by, zoom=zoomed)))
+            return fill(_draw_into_folder(path, inspection, reference, parts.look(seen_by, zoom=zoomed)))
         except AstDemoError as error:
             return clear(str(error))
         finally:
@@ -152,7 +155,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
     def redraw(now: Shown | None, layers: int, zoomed: bool) -> dict[Component, object]:
         if now is None or now.look.zoom == zoomed:
             return {shown: gr.skip()}
-        new = _draw_into_folder(now.inspection, now.reference, replace(now.look, zoom=zoomed))
+        new = _draw_into_folder(now.clip, now.inspection, now.reference, replace(now.look, zoom=zoomed))
         parts.forget(now.folder)
         return {
             shown: new,
@@ -212,17 +215,16 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         grid = parts.write_picture(now.look, "patch_grid", figures.patch_grid_figure(now.inspection, now.look))
         return {shown: replace(now, patch=None), patch_panel: gr.update(visible=False), pictures["patch_grid"]: grid}
 
-    run: dict[str, Any] = {
-        "fn": show,
-        "inputs": [clip, checkpoint, browser, zoom, shown],
-        "outputs": results,
-        "js": f"(clip, checkpoint, browser, ...rest) => [clip, checkpoint, {parts.LOOK_OF_BROWSER}, ...rest]",
-        "show_progress_on": [scores, message],
-        "trigger_mode": "always_last",
-        "api_visibility": "private",
-    }
-    clip.change(**run)
-    checkpoint.change(**run)
+    gr.on(  # one event for both, so that a visitor's runs follow one another
+        [clip.change, checkpoint.change],
+        show,
+        [clip, checkpoint, browser, zoom, shown],
+        results,
+        js=f"(clip, checkpoint, browser, ...rest) => [clip, checkpoint, {parts.LOOK_OF_BROWSER}, ...rest]",
+        show_progress_on=[scores, message],
+        trigger_mode="always_last",
+        api_visibility="private",
+    )
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     patch = [patch_panel, patch_facts, patch_rollout, patch_attention]
     zoom.change(redraw, [shown, depth, zoom], [shown, *pictures.values(), patch_panel, downloads], **quiet)
@@ -233,10 +235,10 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
     return parts.Tab(clip, checkpoint, to_compare)
 
 
-def _draw_into_folder(inspection: Inspection, reference: str, look: Look) -> Shown:
+def _draw_into_folder(clip: str, inspection: Inspection, reference: str, look: Look) -> Shown:
     folder = Path(tempfile.mkdtemp(prefix="ast-demo-"))
     export.write_inspection(inspection, folder, export.draw(inspection, look))
-    return Shown(inspection, reference, look, folder)
+    return Shown(clip, inspection, reference, look, folder)
 
 
 def _files(now: Shown) -> list[str]:
