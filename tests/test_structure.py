@@ -31,6 +31,7 @@ ROOMS = (
     "catalogue",
     "sequence_models",
     "inspection",
+    "maps",
     "comparison",
     "figures",
     "export",
