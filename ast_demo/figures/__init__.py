@@ -1,0 +1,46 @@
+"""Inspections to pictures, all of one clip on one time axis.
+
+Every picture of a clip has the same margins and the same seconds from left to right, so that they line up to the
+pixel when stacked. Frequency runs in mel bins, as the model sees it, with ticks in hertz. What holds no sound of the
+clip or is seen by no patch is hatched the same way everywhere. Colour means one thing: the spectrogram is magma;
+relevance is laid over a grey spectrogram in its own colour.
+
+Figures are made with matplotlib's object interface: pyplot keeps them in one list for all threads, and so for all
+visitors.
+"""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from ast_demo.figures.clip import (
+    attention_figure,
+    difference_figure,
+    patch_at_pixel,
+    patch_grid_figure,
+    rollout_figure,
+    shared_look,
+    spectrogram_figure,
+    waveform_figure,
+)
+from ast_demo.figures.drawing import Look, to_png
+from ast_demo.figures.metrics import confusion_figure, reliability_figure
+from ast_demo.figures.thumbnails import rollout_thumbnail, spectrogram_thumbnail
+
+__all__ = [
+    "Figure",
+    "Look",
+    "attention_figure",
+    "confusion_figure",
+    "difference_figure",
+    "patch_at_pixel",
+    "patch_grid_figure",
+    "reliability_figure",
+    "rollout_figure",
+    "rollout_thumbnail",
+    "shared_look",
+    "spectrogram_figure",
+    "spectrogram_thumbnail",
+    "to_png",
+    "waveform_figure",
+]
