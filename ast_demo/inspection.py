@@ -106,22 +106,54 @@ class PatchInspection:
 
 
 def inspect(waveform: Waveform, checkpoint: Checkpoint) -> Inspection:
-    """Show one clip to one checkpoint, and keep everything that explains the answer."""
+    """Show one clip to one checkpoint, and keep everything that explains the answer: a batch of one."""
+    (inspection,) = inspect_batch([waveform], checkpoint)
+    return inspection
+
+
+def inspect_batch(waveforms: Sequence[Waveform], checkpoint: Checkpoint) -> list[Inspection]:
+    """Show clips to one checkpoint, in one pass through the model; memory grows with their number.
+
+    A clip gets the same answer as alone, but for the rounding of sums that are taken in another order. The seconds
+    of each are its share of the whole time.
+    """
     began = time.perf_counter()
     facts = checkpoint.facts
-    spectrogram: Spectrogram | None = None
-    if facts.input and facts.grid:
-        (spectrogram,) = compute_spectrograms([waveform], facts.input)
-        input_s = facts.input.duration_s
-        logits, embedding, layers = _run(checkpoint, spectrogram)
-        rollout = rollout_of_clip(layers, facts.grid, spectrogram.clip_frames)
-    else:
-        logits, embedding, layers, input_s = run_sequence_model(checkpoint, waveform)
-        rollout = rollout_over_time(layers, waveform.duration_s / input_s)
+    if not (facts.input and facts.grid):  # its clips differ in length, and it is not made for speed
+        return [_inspect_sequence(waveform, checkpoint) for waveform in waveforms]
+    spectrograms = compute_spectrograms(waveforms, facts.input)
+    answers = _run(checkpoint, spectrograms)
+    rollouts = [
+        rollout_of_clip(layers, facts.grid, spectrogram.clip_frames)
+        for (_, _, layers), spectrogram in zip(answers, spectrograms, strict=True)
+    ]
+    seconds = (time.perf_counter() - began) / max(len(waveforms), 1)
+    return [
+        Inspection(
+            waveform,
+            facts,
+            spectrogram,
+            Prediction(facts.labels, to_scores(logits, facts.activation), logits, embedding),
+            rollout,
+            facts.input.duration_s,
+            seconds,
+            precision="float32",
+        )
+        for waveform, spectrogram, (logits, embedding, _), rollout in zip(
+            waveforms, spectrograms, answers, rollouts, strict=True
+        )
+    ]
+
+
+def _inspect_sequence(waveform: Waveform, checkpoint: Checkpoint) -> Inspection:
+    """One clip through a checkpoint without a patch grid."""
+    began = time.perf_counter()
+    facts = checkpoint.facts
+    logits, embedding, layers, input_s = run_sequence_model(checkpoint, waveform)
+    rollout = rollout_over_time(layers, waveform.duration_s / input_s)
     prediction = Prediction(facts.labels, to_scores(logits, facts.activation), logits, embedding)
-    return Inspection(
-        waveform, facts, spectrogram, prediction, rollout, input_s, time.perf_counter() - began, precision="float32"
-    )
+    seconds = time.perf_counter() - began
+    return Inspection(waveform, facts, None, prediction, rollout, input_s, seconds, precision="float32")
 
 
 def inspect_patch(inspection: Inspection, checkpoint: Checkpoint, frequency: int, time: int) -> PatchInspection:
@@ -133,7 +165,7 @@ def inspect_patch(inspection: Inspection, checkpoint: Checkpoint, frequency: int
     """
     spectrogram, grid = inspection.fed
     token = grid.token(frequency, time)
-    _, _, layers = _run(checkpoint, spectrogram)
+    ((_, _, layers),) = _run(checkpoint, [spectrogram])
     rollout = rollout_of_clip(layers, grid, spectrogram.clip_frames, token)
     attention = to_grid(torch.stack([layer[token] for layer in layers]).numpy(), grid)
     return PatchInspection(frequency, time, rollout, attention)
@@ -149,14 +181,21 @@ def to_scores(logits: np.ndarray, activation: Activation) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _run(checkpoint: Checkpoint, spectrogram: Spectrogram) -> tuple[np.ndarray, np.ndarray, list[Tensor]]:
-    """Logits (n_labels,), embedding (hidden_size,), and each layer's head means (tokens, tokens) of one clip."""
+def _run(
+    checkpoint: Checkpoint, spectrograms: Sequence[Spectrogram]
+) -> list[tuple[np.ndarray, np.ndarray, list[Tensor]]]:
+    """Of each clip: logits (n_labels,), embedding (hidden_size,), and each layer's head means (tokens, tokens)."""
+    if not spectrograms:
+        return []
     collector = HeadMeans()
     model: Any = checkpoint.model
-    inputs = torch.from_numpy(spectrogram.values[None])
-    embedding = model.audio_spectrogram_transformer(inputs, rollout=collector).pooler_output
-    logits = model.classifier(embedding)
-    return logits[0].numpy(), embedding[0].numpy(), [layer[0] for layer in collector.layers]
+    inputs = torch.from_numpy(np.stack([spectrogram.values for spectrogram in spectrograms]))
+    embeddings = model.audio_spectrogram_transformer(inputs, rollout=collector).pooler_output
+    logits = model.classifier(embeddings)
+    return [
+        (logits[i].numpy(), embeddings[i].numpy(), [layer[i] for layer in collector.layers])
+        for i in range(len(spectrograms))
+    ]
 
 
 def summarise(inspection: Inspection) -> dict[str, object]:

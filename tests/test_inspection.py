@@ -15,7 +15,7 @@ from transformers import ASTForAudioClassification
 from ast_demo.audio import Waveform, read_audio
 from ast_demo.checkpoints import Checkpoint, load_checkpoint
 from ast_demo.errors import CheckpointError
-from ast_demo.inspection import Inspection, Prediction, inspect, inspect_patch, summarise, to_scores
+from ast_demo.inspection import Inspection, Prediction, inspect, inspect_batch, inspect_patch, summarise, to_scores
 from tests.clips import encode, melody, noise, sample_clips, waveform
 from tests.tiny import LABELS, SHIPPED_SIZE, build_model, save, save_tiny
 
@@ -97,6 +97,28 @@ def test_different_clips_get_different_answers(tiny: Checkpoint) -> None:
     one, other = (inspect(waveform(noise(0.61, seed, level)), tiny) for seed, level in ((0, 0.001), (1, 0.5)))
     assert np.abs(one.prediction.logits - other.prediction.logits).max() > 0.01
     assert np.abs(one.rollout.final - other.rollout.final).max() > 1e-4
+
+
+def test_a_batch_is_its_clips(tiny: Checkpoint) -> None:
+    """Clips of different lengths, one longer than the input; in their order, each as alone."""
+    clips = [waveform(noise(seconds, seed), f"clip {seed}") for seed, seconds in enumerate((0.61, 0.03, 2.0, 0.9))]
+    batch = inspect_batch(clips, tiny)
+    assert [one.waveform for one in batch] == clips
+    for got, clip in zip(batch, clips, strict=True):
+        alone = inspect(clip, tiny)
+        np.testing.assert_array_equal(got.spectrogram.values, alone.spectrogram.values)
+        assert got.spectrogram.clip_frames == alone.spectrogram.clip_frames
+        np.testing.assert_allclose(got.prediction.logits, alone.prediction.logits, atol=1e-5)
+        np.testing.assert_allclose(got.prediction.scores, alone.prediction.scores, atol=1e-6)
+        np.testing.assert_allclose(got.prediction.embedding, alone.prediction.embedding, atol=1e-5)
+        np.testing.assert_allclose(got.rollout.maps, alone.rollout.maps, atol=1e-6)
+        np.testing.assert_allclose(got.rollout.padding_share, alone.rollout.padding_share, atol=1e-6)
+        assert got.seconds > 0
+    assert np.ptp([one.prediction.logits[0] for one in batch]) > 0.01
+
+
+def test_a_batch_of_nothing(tiny: Checkpoint) -> None:
+    assert inspect_batch([], tiny) == []
 
 
 SUMMARY_KEYS = {

@@ -1,0 +1,1 @@
+"""How fast this program is beside what a user would run instead: `python -m benchmarks.NAME`."""
