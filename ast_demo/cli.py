@@ -137,9 +137,9 @@ def evaluate(
     from ast_demo.checkpoint_cache import CheckpointCache
     from ast_demo.checkpoints import find_checkpoint
     from ast_demo.evaluation import evaluate
+    from ast_demo.finetuning.split import keep_held_out
     from ast_demo.labelled_clips import ReadingOptions, read_label_map, read_labelled_clips
     from ast_demo.spotlight.view import write_layout
-    from ast_demo.training_split import keep_held_out
 
     settings = read_settings()
     clips = read_labelled_clips(data, ReadingOptions(file_column, label_column, multi_label))
@@ -243,9 +243,9 @@ def finetune(
     ] = None,
 ) -> None:
     """Train a checkpoint on labelled clips: from a base, or from scratch."""
-    from ast_demo.finetune_options import choose_options
-    from ast_demo.finetuning import finetune
-    from ast_demo.finetuning import push_to_hub as push
+    from ast_demo.finetuning.publishing import push_to_hub as push
+    from ast_demo.finetuning.recipe import choose_options
+    from ast_demo.finetuning.run import finetune
     from ast_demo.labelled_clips import ReadingOptions, join_clips, read_labelled_clips
 
     frequency_stride, time_stride = strides or (None, None)

@@ -21,12 +21,16 @@ from transformers import ASTConfig, ASTForAudioClassification, AutoModelForAudio
 from ast_demo.audio import read_audio
 from ast_demo.checkpoints import load_checkpoint
 from ast_demo.errors import CheckpointError, DataError
-from ast_demo.finetune_options import ESC50, FinetuneOptions, choose_options, read_recipe
-from ast_demo.finetuning import finetune, learning_rate_at, predict, soft_loss
-from ast_demo.labelled_clips import LabelledClip, LabelledClips, read_labelled_clips
-from ast_demo.model_card import wilson_interval
-from ast_demo.muon import MuonWithAdamW, orthogonalise
-from ast_demo.small_ast import (
+from ast_demo.finetuning.bank import TrainingClip, load_bank, make_versions, save_bank
+from ast_demo.finetuning.batches import SpectrogramBatches
+from ast_demo.finetuning.card import wilson_interval
+from ast_demo.finetuning.muon import MuonWithAdamW, orthogonalise
+from ast_demo.finetuning.options import ESC50, Augmentation, FinetuneOptions, Stage
+from ast_demo.finetuning.order import DrawingOrder
+from ast_demo.finetuning.recipe import choose_options, read_recipe
+from ast_demo.finetuning.run import finetune
+from ast_demo.finetuning.scores import predict, soft_loss
+from ast_demo.finetuning.small_ast import (
     ColumnAst,
     embed_columns,
     grid_of,
@@ -34,21 +38,11 @@ from ast_demo.small_ast import (
     make_positions,
     start_from_scratch,
 )
+from ast_demo.finetuning.split import keep_held_out, read_split, split_clips
+from ast_demo.finetuning.trainer import learning_rate_at
+from ast_demo.finetuning.variation import FLOOR, choose_columns, place_event, vary_sound, vary_spectrogram
+from ast_demo.labelled_clips import LabelledClip, LabelledClips, read_labelled_clips
 from ast_demo.spectrogram import InputSettings, compute_spectrograms, log_mel
-from ast_demo.training_batches import (
-    FLOOR,
-    Augmentation,
-    DrawingOrder,
-    SpectrogramBatches,
-    Stage,
-    TrainingClip,
-    choose_columns,
-    load_bank,
-    make_versions,
-    save_bank,
-    vary_sound,
-)
-from ast_demo.training_split import keep_held_out, read_split, split_clips
 from tests.clips import REPOSITORY, noise, tone, waveform
 from tests.tiny import TINY, save_tiny
 
@@ -185,7 +179,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path, to
     script = textwrap.dedent(
         f"""
         import sys, time
-        from ast_demo.finetuning import finetune
+        from ast_demo.finetuning.run import finetune
         from ast_demo.labelled_clips import read_labelled_clips
         from tests.test_finetuning import CONFIG, QUICK
         def progress(line):
@@ -379,7 +373,7 @@ def test_a_full_disk_leaves_nothing_that_looks_like_a_checkpoint(
     def full(*ignored: object, **also_ignored: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ast_demo.finetuning.write_card", full)
+    monkeypatch.setattr("ast_demo.finetuning.run.write_card", full)
     options = replace(QUICK, stages=(Stage(1, 4),), evaluations=1)
     with pytest.raises(DataError, match=r"cannot be written to .*: No space left on device"):
         finetune(tones, CONFIG, tmp_path / "out", options, progress=lambda _: None)
@@ -653,12 +647,11 @@ def test_draws_follow_the_weights_of_labels_and_extra_clips() -> None:
 def test_chosen_columns_hold_the_event() -> None:
     batches = make_batches(replace(STRONG, placement=1.0, crop=0.0), (Stage(1, 1, 8),))
     rng = np.random.default_rng(0)
-    from ast_demo.training_batches import _place
 
     event = np.full((23, MELS), 2.0, np.float32)
     starts = set()
     for _ in range(50):
-        placed = _place(event, FRAMES, replace(STRONG, placement=1.0, crop=0.0), rng)
+        placed = place_event(event, FRAMES, replace(STRONG, placement=1.0, crop=0.0), rng)
         starts.add(placed.start)
         columns = choose_columns(placed, grid_of(CONFIG), 8, rng)
         covered = {frame for column in columns for frame in range(column * 5, column * 5 + 5)}
@@ -678,6 +671,33 @@ def test_sound_is_varied_repeatably_and_the_global_generators_are_left_alone() -
     assert varied[0].shape != varied[2].shape or not np.allclose(varied[0], varied[2])
     assert np.array_equal(np.random.get_state()[1], before)
     assert all(np.abs(v).max() <= 1 and v.dtype == np.float32 for v in varied)
+
+
+def test_a_bent_and_trimmed_ramp_is_a_part_of_the_ramp() -> None:
+    ramp = np.repeat(np.linspace(-8, 0, 60, dtype=np.float32)[:, None], MELS, axis=1)
+    bent = [
+        vary_spectrogram(ramp, Augmentation(time_bend=0.5), np.random.default_rng(seed))[:, 0] for seed in range(20)
+    ]
+    assert all(len(one) == 60 and (np.diff(one) >= 0).all() for one in bent)
+    assert all(one[[0, -1]] == pytest.approx([-8, 0], abs=1e-4) for one in bent)
+    middles = np.array([one[30] for one in bent])
+    assert middles.min() < -4.3 and middles.max() > -3.7, "the middle moves to either side"
+    for seed in range(20):
+        part = vary_spectrogram(ramp, Augmentation(trim=0.1), np.random.default_rng(seed))[:, 0]
+        assert 48 <= len(part) <= 60
+        assert np.isin(part, ramp[:, 0]).all() and (np.diff(part) > 0).all()
+
+
+def test_a_random_equaliser_is_smooth_and_no_louder_than_asked() -> None:
+    flat = np.full((20, MELS), -5, np.float32)
+    flat[10:] = FLOOR
+    for seed in range(20):
+        varied = vary_spectrogram(flat, Augmentation(equaliser_db=8), np.random.default_rng(seed))
+        assert (varied[10:] == np.float32(FLOOR)).all(), "digital silence stays what it is"
+        decibels = (varied[0] + 5) * 10 / math.log(10)
+        assert np.abs(decibels).max() <= 8 + 1e-4
+        assert np.abs(np.diff(decibels)).max() <= 8 * math.pi * 7 / (MELS - 1) + 1e-4  # the slope of seven half waves
+        assert np.ptp(decibels) > 0
 
 
 def test_intervals_by_hand() -> None:

@@ -1,19 +1,83 @@
-"""How to train, as values: options, presets, and the recipe files that hold them."""
+"""How to train, as values, and the presets."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from transformers import PretrainedConfig
-
 from ast_demo.errors import DataError
-from ast_demo.model_card import CardText
-from ast_demo.training_batches import Augmentation, Stage
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much a training clip is varied. All zero: not at all.
+
+    Attributes:
+        copies: Versions of each clip that are varied as sound, before the spectrogram, beside the clip itself.
+        speed: Copies are resampled by a factor within ± this share: pitch, timbre and duration together.
+        pitch: Copies are shifted by at most this many semitones, with probability 0.5.
+        stretch: Copies are stretched in time by at most this share, with probability 0.5.
+        sound_noise: Probability that Gaussian noise is added to a copy, at 5 to 40 dB below it.
+        transition: Probability that a copy is faded from one gain to another.
+        clipping: Probability that a copy is driven into clipping.
+        gain_db: Gain of each draw, from minus this to plus a fifth of it, in decibels.
+        tilt_db: Largest rise or fall from the middle of the mel scale to its ends, in decibels.
+        equaliser_db: Largest hill or dip of a random, smooth frequency response, in decibels.
+        warp: Frequency axis scaled by at most this share.
+        time_warp: Time axis scaled by at most this share.
+        time_bend: Time runs as the power of itself, by an exponent of at most e to this: the beginning of a word
+            grows at the cost of its end, or the other way round.
+        trim: Largest share that is cut from each end, as a hand that cuts words out of a recording would.
+        placement: Probability that a clip shorter than the input is moved to a random place of a longer clip.
+        noise: Probability of a noise floor, 5 to 45 dB below the sound.
+        crop: Probability that a clip is shortened to a random part of at least a fifth of the input.
+        mixup: Probability that two clips are mixed, with their labels (Zhang et al. 2018).
+        mixup_alpha: Both parameters of the beta distribution that the shares are drawn from.
+        mask_bins, mask_frames: Widest band and longest time that are masked (SpecAugment, Park et al. 2019).
+    """
+
+    copies: int = 0
+    speed: float = 0.0
+    pitch: float = 0.0
+    stretch: float = 0.0
+    sound_noise: float = 0.0
+    transition: float = 0.0
+    clipping: float = 0.0
+    gain_db: float = 0.0
+    tilt_db: float = 0.0
+    equaliser_db: float = 0.0
+    warp: float = 0.0
+    time_warp: float = 0.0
+    time_bend: float = 0.0
+    trim: float = 0.0
+    placement: float = 0.0
+    noise: float = 0.0
+    crop: float = 0.0
+    mixup: float = 0.0
+    mixup_alpha: float = 0.3
+    mask_bins: int = 0
+    mask_frames: int = 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training run.
+
+    Attributes:
+        steps: Batches.
+        batch_size: Clips in each.
+        time_columns: How many of the time columns of the patch grid the model is shown of each clip; None: all.
+            The tokens of the others are left out, as in PaSST's patchout (Koutini et al. 2022): the cost falls with
+            the number of tokens, and each token keeps its position in the full input.
+    """
+
+    steps: int
+    batch_size: int
+    time_columns: int | None = None
+
 
 GENTLE = Augmentation(
     copies=3,
@@ -109,84 +173,3 @@ def check_options(options: FinetuneOptions) -> None:
 def options_as_json(options: FinetuneOptions) -> dict[str, Any]:
     """Options as JSON knows them."""
     return json.loads(json.dumps(asdict(options)))
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A recipe file: what to start from, how to train, and what the model card says."""
-
-    base: str | PretrainedConfig
-    options: FinetuneOptions
-    card: CardText
-
-
-def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe (JSON): `config` to start from scratch or `base` to start from, `options`, `card`.
-
-    A file without any of these is taken for the configuration of a model (a `config.json`), trained by default.
-
-    Raises:
-        DataError: It cannot be read, or it holds a field that there is not.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"The recipe {str(path)!r} cannot be read: {error}.") from None
-    if not isinstance(content, dict):
-        raise DataError(f"The recipe {str(path)!r} is no JSON object.")
-    if not content.keys() & {"config", "base", "options", "card"}:
-        content = {"config": content}
-    try:
-        options = dict(content.get("options", {}))
-        if "stages" in options:
-            options["stages"] = tuple(Stage(**stage) for stage in options["stages"])
-        if "augmentation" in options:
-            options["augmentation"] = Augmentation(**options["augmentation"])
-        return Recipe(_read_base(content), FinetuneOptions(**options), CardText(**content.get("card", {})))
-    except (TypeError, ValueError, KeyError) as error:
-        raise DataError(f"The recipe {str(path)!r} makes no sense: {error}.") from None
-
-
-def _read_base(content: dict[str, Any]) -> str | PretrainedConfig:
-    from transformers import AutoConfig
-
-    if "base" in content:
-        return str(content["base"])
-    config = dict(content["config"])
-    return AutoConfig.for_model(config.pop("model_type", "audio-spectrogram-transformer"), **config)
-
-
-def choose_options(
-    base: str | None,
-    recipe_file: str | Path | None,
-    preset: str,
-    asked: Mapping[str, Any],
-    hold_out: Sequence[str] = (),
-) -> Recipe:
-    """What a command line asks for: a base or a recipe, a preset, and options by name, None where nothing is asked.
-
-    Args:
-        hold_out: Clips to hold out, as "column=value".
-
-    Raises:
-        DataError: Neither base nor recipe, or both; no such preset; a pair that is none.
-    """
-    if (base is None) == (recipe_file is None):
-        raise DataError(
-            "Expected either a base to start from (--base) or a configuration to train from scratch (--from-config)."
-        )
-    if preset not in PRESETS:
-        raise DataError(f"There is no preset {preset!r}. Expected {' or '.join(map(repr, PRESETS))}.")
-    recipe = Recipe(str(base), PRESETS[preset], CardText()) if recipe_file is None else read_recipe(recipe_file)
-    validation: dict[str, list[str]] = {}
-    for pair in hold_out:
-        column, separator, value = pair.partition("=")
-        if not separator or not column or not value:
-            raise DataError(f"Expected COLUMN=VALUE to hold out by, such as fold=4; got {pair!r}.")
-        validation.setdefault(column, []).append(value)
-    changes = {name: value for name, value in asked.items() if value is not None}
-    if {"epochs", "batch_size"} & changes.keys():
-        changes["stages"] = ()  # a recipe's own course gives way
-    if validation:
-        changes["validation"] = validation
-    return replace(recipe, options=replace(recipe.options, **changes))
