@@ -1,36 +1,50 @@
 """Labelled clips through checkpoints: a table with a row for each clip, metrics, a Parquet file.
 
-Each clip takes the same path as in `inspection`, so its row holds what Inspect shows of it. Rows are written as they
-come, so that a run that was killed goes on where it was.
+Rows are written as they come, some clips at a time, so that a run that was killed goes on where it was, and memory
+does not grow with the number of clips. What needs all clips (metrics, the map of the embeddings) is computed at the
+end, from the few columns that it takes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.checkpoints import Checkpoint, CheckpointFacts
-from ast_demo.clip_facts import measure_clip
 from ast_demo.comparison import MOST, match_key
-from ast_demo.errors import AudioError, CheckpointError, DataError
-from ast_demo.figures import confusion_figure, reliability_figure, rollout_thumbnail, spectrogram_thumbnail, to_png
-from ast_demo.inspection import Inspection, inspect
+from ast_demo.embedding_map import fit_coordinates, place_others, spread
+from ast_demo.errors import CheckpointError, DataError
+from ast_demo.evaluation_parts import (
+    CLIPS_A_PART,
+    cannot_write,
+    common_schema,
+    count_rows,
+    find_parts,
+    make_folder,
+    read_parts,
+    write_part,
+    write_table,
+)
+from ast_demo.evaluation_rows import Heard, Question, answer, column, hear, label_key
+from ast_demo.figures import confusion_figure, reliability_figure, to_png
 from ast_demo.labelled_clips import LABEL_SEPARATOR, LabelledClip, LabelledClips
 from ast_demo.metrics import compare_correctness, score_multi_label, score_single_label
+from ast_demo.read_ahead import read_ahead
 
-_CLIPS_A_PART = 25
-_PARTS, _RUN, _TABLE, _METRICS = "parts", "run.json", "evaluation.parquet", "metrics.json"
+if TYPE_CHECKING:  # it takes half a second to import
+    import pyarrow as pa
+
+_RUN, _TABLE, _METRICS = "run.json", "evaluation.parquet", "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,9 @@ class Evaluation:
 
     Attributes:
         folder: Where the table, the metrics and the pictures lie.
-        table: A row for each clip that could be read, see `columns_of`; a pandas DataFrame.
+        table: A row for each clip that could be read; a pandas DataFrame. Sounds, pictures, scores and embeddings may
+            be left out: `read_row` gives them.
+        columns: All columns of the table, those that are left out too.
         checkpoints: Names, in the order asked for.
         metrics: By checkpoint, as `metrics.json`.
         comparisons: For every two checkpoints, as `compare_correctness` returns it.
@@ -48,26 +64,71 @@ class Evaluation:
 
     folder: Path
     table: Any
+    columns: tuple[str, ...]
     checkpoints: tuple[str, ...]
     metrics: Mapping[str, Mapping[str, Any]]
     comparisons: tuple[Mapping[str, Any], ...]
     unreadable: Mapping[str, str]
 
 
-def column(field: str, checkpoint: str) -> str:
-    """Name of a column that belongs to one checkpoint."""
-    return f"{field} ({checkpoint})"
+@dataclass(frozen=True)
+class Work:
+    """What an engine is to do: evaluate each part, and `write_part` its rows into the folder.
+
+    Attributes:
+        parts: Number and clips of each part that is missing.
+    """
+
+    parts: tuple[tuple[int, tuple[LabelledClip, ...]], ...]
+    question: Question
+    folder: Path
+
+
+Load = Callable[[str], Checkpoint]
+Engine = Callable[[Work, Load, Callable[[int], None]], None]
+
+
+def evaluate_here(work: Work, load: Load, tell: Callable[[int], None]) -> None:
+    """Evaluate on this machine. While the model runs, the next clips are decoded, and the last ones' pictures drawn.
+
+    Args:
+        load: Gives the checkpoint of a reference.
+        tell: Told how many clips are done. The last clip of a part counts once the part is written. What it raises
+            ends the run.
+    """
+    done = 0
+    heard_parts = ((number, [hear(clip, work.question) for clip in clips]) for number, clips in work.parts)
+    with closing(read_ahead(heard_parts, 1)) as ahead, ThreadPoolExecutor(1) as pool:
+        writing: Future[int] | None = None
+        for number, heard in ahead:
+            drawn: list[Future[None]] = []
+            steps = max(1, len(work.question.references) * sum(one.waveform is not None for one in heard))
+            for future in answer(heard, work.question, load, pool):
+                drawn.append(future)
+                done, writing = done + (writing.result() if writing else 0), None
+                tell(done + min(len(drawn) * len(heard) // steps, len(heard) - 1))
+            done += writing.result() if writing else 0
+            writing = pool.submit(_finish_part, heard, drawn, work.folder, number)
+        tell(done + (writing.result() if writing else 0))
+
+
+def _finish_part(heard: Sequence[Heard], drawn: Sequence[Future[None]], folder: Path, number: int) -> int:
+    for future in drawn:
+        future.result()  # what has failed is raised here
+    write_part([one.row for one in heard], folder, number)
+    return len(heard)
 
 
 def evaluate(
     clips: LabelledClips,
     references: Sequence[str],
-    load: Callable[[str], Checkpoint],
+    load: Load,
     folder: Path,
     *,
     label_map: Mapping[str, str] | None = None,
     max_clip_s: float = 600.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    engine: Engine = evaluate_here,
 ) -> Evaluation:
     """Show labelled clips to one to four checkpoints.
 
@@ -79,6 +140,10 @@ def evaluate(
         load: Gives the checkpoint of a reference, as `CheckpointCache.load` does.
         label_map: What labels of the data are called by the checkpoints. Case, spaces and underscores do not matter.
         progress: Told how many of how many clips are done; what it raises stops the run, and what is done is kept.
+        engine: What does the work: this machine, or many.
+
+    Returns:
+        The evaluation, its table without sounds, pictures, scores and embeddings.
 
     Raises:
         CheckpointError: No checkpoint, more than four, one twice, or one that cannot be loaded.
@@ -93,42 +158,42 @@ def evaluate(
     names = tuple(one.name for one in facts)
     if len(set(names)) < len(names):
         raise CheckpointError(f"Expected checkpoints with different names, got {', '.join(names)}.")
-    _check_labels(clips, facts, label_map or {})
-    _check_same_run(clips, facts, label_map or {}, folder)
-    done = _read_parts(folder)
-    finished = sum(len(rows) for rows in done)
+    question = Question(tuple(references), dict(label_map or {}), max_clip_s)
+    _check_labels(clips, facts, question.label_map)
+    _check_same_run(clips, facts, question.label_map, folder)
+    finished, there = count_rows(folder), find_parts(folder)
+    parts = (clips.clips[start : start + CLIPS_A_PART] for start in range(0, len(clips.clips), CLIPS_A_PART))
+    missing = tuple((number, part) for number, part in enumerate(parts) if number not in there)
     progress(finished, len(clips.clips))
-    for start in range(0, len(clips.clips), _CLIPS_A_PART):
-        number = start // _CLIPS_A_PART
-        if number < len(done):
-            continue
-        part = clips.clips[start : start + _CLIPS_A_PART]
-        tell = partial(_tell_share, progress, finished, len(part), len(clips.clips))
-        rows = _evaluate_part(part, references, load, label_map or {}, max_clip_s, tell)
-        _write_part(rows, folder, number)
-        finished += len(part)
-        progress(finished, len(clips.clips))
-    return _finish(folder, names, clips, facts, label_map or {})
+    engine(Work(missing, question, folder), load, lambda done: progress(finished + done, len(clips.clips)))
+    return _finish(folder, clips, facts, question.label_map)
 
 
-def read_evaluation(folder: Path) -> Evaluation:
+def read_evaluation(folder: Path, *, whole: bool = True) -> Evaluation:
     """An evaluation that was finished earlier.
+
+    Args:
+        whole: With all columns; otherwise the table is without sounds, pictures, scores and embeddings.
 
     Raises:
         DataError: There is none in the folder.
     """
-    import pandas as pd
+    import pyarrow.parquet as pq
 
     try:
         summary = json.loads((folder / _METRICS).read_text(encoding="utf-8"))
-        table = pd.read_parquet(folder / _TABLE)
+        schema = pq.read_schema(folder / _TABLE)
+        shown = [field.name for field in schema if whole or not _is_heavy(field)]
+        table = pq.read_table(folder / _TABLE, columns=shown).to_pandas()
     except (OSError, ValueError):
         raise DataError(
             f"There is no finished evaluation in {str(folder)!r}. Expected {_TABLE} and {_METRICS}."
         ) from None
+    table = table.astype(dict.fromkeys(table.select_dtypes("category"), object))
     return Evaluation(
         folder,
         table,
+        tuple(schema.names),
         tuple(summary["checkpoints"]),
         summary["checkpoints"],
         tuple(summary["comparisons"]),
@@ -136,129 +201,30 @@ def read_evaluation(folder: Path) -> Evaluation:
     )
 
 
-def _tell_share(progress: Callable[[int, int], None], before: int, size: int, total: int, share: float) -> None:
-    """The last clip of a part counts once the part is written."""
-    progress(before + min(int(share * size), size - 1), total)
+def read_row(evaluation: Evaluation, place: int) -> dict[str, Any]:
+    """All columns of one row, with its sound and its pictures, which are bytes or None."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(evaluation.folder / _TABLE)
+    for number in range(file.num_row_groups):
+        rows = file.metadata.row_group(number).num_rows
+        if place < rows:
+            return file.read_row_group(number).slice(place, 1).to_pylist()[0]
+        place -= rows
+    raise IndexError(f"There is no row {place} in the table.")
 
 
-def _evaluate_part(
-    part: Sequence[LabelledClip],
-    references: Sequence[str],
-    load: Callable[[str], Checkpoint],
-    label_map: Mapping[str, str],
-    max_clip_s: float,
-    progress: Callable[[float], None],
-) -> list[dict[str, Any]]:
-    """Rows of some clips; of one that cannot be read, its name and the reason.
+def _is_heavy(field: pa.Field) -> bool:
+    """Whether a column holds sounds, pictures or vectors: what nobody wants of all clips at once."""
+    import pyarrow as pa
 
-    One checkpoint after the other sees all of them, so that a cache that is too small for all checkpoints loads each
-    once and not once a clip.
-    """
-    rows: list[dict[str, Any]] = []
-    heard: list[tuple[dict[str, Any], LabelledClip, Waveform]] = []
-    for clip in part:
-        try:
-            waveform = read_audio(clip.source, name=clip.name, max_s=max_clip_s)
-        except AudioError as error:
-            rows.append({"clip": clip.name, "unreadable": str(error)})
-            continue
-        rows.append(_row(clip, waveform))
-        heard.append((rows[-1], clip, waveform))
-    for number, reference in enumerate(references):
-        checkpoint = load(reference)
-        for place, (row, clip, waveform) in enumerate(heard):
-            inspection = inspect(waveform, checkpoint)
-            row |= _columns_of(inspection, clip, label_map)
-            on_grid, correct = inspection.spectrogram is not None, row[column("correct", checkpoint.facts.name)]
-            if on_grid and not isinstance(row.get("spectrogram"), bytes):  # the first checkpoint's that has one
-                row["spectrogram"] = spectrogram_thumbnail(inspection)
-            shown = on_grid and not correct
-            row[column("rollout", checkpoint.facts.name)] = rollout_thumbnail(inspection) if shown else None
-            progress((number + (place + 1) / len(heard)) / len(references))
-    return rows
-
-
-def _row(clip: LabelledClip, waveform: Waveform) -> dict[str, Any]:
-    """What the table says of a clip whatever the checkpoints."""
-    row: dict[str, Any] = {
-        "clip": clip.name,
-        "label": clip.label,
-        "unreadable": None,
-        "audio": _flac(waveform),
-        "duration_s": waveform.duration_s,
-        **asdict(measure_clip(waveform)),
-    }
-    return row | {name: value for name, value in clip.columns.items() if name not in row}
-
-
-def _columns_of(inspection: Inspection, clip: LabelledClip, label_map: Mapping[str, str]) -> dict[str, Any]:
-    """What the table says of a clip and one checkpoint."""
-    prediction, facts = inspection.prediction, inspection.checkpoint
-    keys = [match_key(label) for label in prediction.labels]
-    true = [keys.index(_key(label, label_map)) for label in clip.labels]
-    top = prediction.top(3)
-    order = np.argsort(-prediction.scores, kind="stable")
-    best = int(order[0])
-    margin = float(prediction.scores[order[0]] - prediction.scores[order[1]]) if len(order) > 1 else 1.0
-    # A prediction that is one of the clip's labels is spelled as the data spell it.
-    spelled = dict(zip(true, clip.labels, strict=True))
-    values = {
-        "prediction": spelled.get(best, _spelling(prediction.labels[best], label_map)),
-        "confidence": float(prediction.scores[best]),
-        "correct": best in true,
-        "loss": _loss(prediction.logits, true, facts.activation),
-        "margin": margin,
-        "entropy_bits": _entropy(prediction.scores),
-        "top_3": ", ".join(f"{label} {score:.1%}" for label, score in top),
-        "padding_share": inspection.padding_share,
-        "truncated_s": inspection.truncated_s,
-        "rollout_on_padding": float(inspection.rollout.padding_share[-1]),
-        "scores": prediction.scores.astype(np.float32),
-        "embedding": prediction.embedding.astype(np.float32),
-    }
-    return {column(field, facts.name): value for field, value in values.items()}
-
-
-def _key(label: str, label_map: Mapping[str, str]) -> str:
-    mapped = {match_key(name): match_key(other) for name, other in label_map.items()}
-    return mapped.get(match_key(label), match_key(label))
-
-
-def _spelling(label: str, label_map: Mapping[str, str]) -> str:
-    """A checkpoint's label as the data call it."""
-    return {match_key(other): name for name, other in label_map.items()}.get(match_key(label), label)
-
-
-def _loss(logits: np.ndarray, true: Sequence[int], activation: str) -> float:
-    """Cross-entropy of the one label, or the mean binary cross-entropy over all labels, in nats."""
-    values = logits.astype(np.float64)
-    if activation == "softmax" and len(true) == 1:
-        return float(np.logaddexp.reduce(values) - values[true[0]])
-    target = np.zeros(len(values))
-    target[list(true)] = 1
-    return float((np.logaddexp(0, values) - target * values).mean())
-
-
-def _entropy(scores: np.ndarray) -> float:
-    """Of the scores scaled to a sum of 1, in bits."""
-    shares = scores / scores.sum()
-    shares = shares[shares > 0]
-    return float(-(shares * np.log2(shares)).sum())
-
-
-def _flac(waveform: Waveform) -> bytes:
-    """The clip as it was heard, as FLAC with two equal channels: what every player and Spotlight's spectrogram take."""
-    import soundfile
-
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.stack([waveform.samples] * 2, axis=1), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
+    return pa.types.is_binary(field.type) or pa.types.is_list(field.type)
 
 
 def _check_labels(clips: LabelledClips, facts: Sequence[CheckpointFacts], label_map: Mapping[str, str]) -> None:
     for one in facts:
         known = {match_key(label) for label in one.labels}
-        unknown = [label for label in clips.labels if _key(label, label_map) not in known]
+        unknown = [label for label in clips.labels if label_key(label, label_map) not in known]
         if unknown:
             listed = ", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
             raise DataError(
@@ -272,92 +238,124 @@ def _check_same_run(
 ) -> None:
     """Make the folder, or make sure that what is in it is a part of the same evaluation."""
     described = repr([(clip.name, clip.labels) for clip in clips.clips]) + repr(facts) + repr(sorted(label_map.items()))
-    run = {"fingerprint": hashlib.sha256(described.encode()).hexdigest(), "clips": len(clips.clips)}
+    run = {
+        "clips_a_part": CLIPS_A_PART,
+        "fingerprint": hashlib.sha256(described.encode()).hexdigest(),
+        "clips": len(clips.clips),
+    }
     file = folder / _RUN
     try:
         if file.is_file():
             if json.loads(file.read_text(encoding="utf-8")) != run:
                 raise DataError(f"The folder {str(folder)!r} holds another evaluation. Choose another folder.")
             return
-        (folder / _PARTS).mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         file.write_text(json.dumps(run) + "\n", encoding="utf-8")
     except OSError as error:
-        raise DataError(f"Cannot write to the folder {str(folder)!r}: {error.strerror or error}.") from None
-
-
-def _write_part(rows: list[dict[str, Any]], folder: Path, number: int) -> None:
-    """Write some rows; a part is there whole or not at all."""
-    import pandas as pd
-
-    file = folder / _PARTS / f"{number:05d}.parquet"
-    try:
-        pd.DataFrame(rows).to_parquet(file.with_suffix(".half"), index=False)
-        file.with_suffix(".half").replace(file)
-    except OSError as error:
-        raise DataError(f"Cannot write to the folder {str(folder)!r}: {error.strerror or error}.") from None
-
-
-def _read_parts(folder: Path) -> list[Any]:
-    """The parts that are there, from the first one on without a gap."""
-    import pandas as pd
-
-    return [pd.read_parquet(file) for file in _parts(folder)]
-
-
-def _parts(folder: Path) -> Iterator[Path]:
-    number = 0
-    while (file := folder / _PARTS / f"{number:05d}.parquet").is_file():
-        yield file
-        number += 1
+        raise cannot_write(folder, error) from None
 
 
 def _finish(
-    folder: Path,
-    names: tuple[str, ...],
-    clips: LabelledClips,
-    facts: Sequence[CheckpointFacts],
-    label_map: Mapping[str, str],
+    folder: Path, clips: LabelledClips, facts: Sequence[CheckpointFacts], label_map: Mapping[str, str]
 ) -> Evaluation:
     """Put the parts together, and compute what needs all clips."""
-    import pandas as pd
+    import pyarrow as pa
 
-    rows = pd.concat([part.dropna(axis=1, how="all") for part in _read_parts(folder)], ignore_index=True)
+    schema = common_schema(folder)
+    plain = pa.schema([field for field in schema if not _is_heavy(field)])
+    rows = pa.concat_tables(read_parts(folder, plain)).to_pandas()
     unreadable: dict[str, str] = {}
     if "unreadable" in rows:
         bad = rows[rows["unreadable"].notna()]
         unreadable = dict(zip(bad["clip"], bad["unreadable"], strict=True))
-        rows = rows[rows["unreadable"].isna()].drop(columns="unreadable").reset_index(drop=True)
+        rows = rows[rows["unreadable"].isna()]
     if rows.empty:
         raise DataError(f"Not one of the {len(unreadable)} clips could be read. {next(iter(unreadable.values()))}")
-    for name in rows.select_dtypes(object).columns:
-        rows[name] = rows[name].where(rows[name].notna(), None)  # a missing picture is None, not a number
-    for name in names:
-        rows[column("correct", name)] = rows[column("correct", name)].astype(bool)
-        points = _coordinates(np.stack(rows[column("embedding", name)].to_numpy()))
-        rows[column("x", name)], rows[column("y", name)] = points[:, 0], points[:, 1]
-    metrics = {one.name: _score(rows, one, clips.multi_label, label_map) for one in facts}
-    comparisons = [
-        compare_correctness(rows[column("correct", a)].to_numpy(), rows[column("correct", b)].to_numpy(), (a, b))
-        for a, b in combinations(names, 2)
-    ]
+    names = [one.name for one in facts]
+    right = {name: rows[column("correct", name)].to_numpy(dtype=bool) for name in names}
+    metrics = {}
+    for one in facts:
+        scores = _read_vectors(folder, schema, column("scores", one.name)) if clips.multi_label else np.empty(0)
+        metrics[one.name] = _score(rows, scores, one, clips.multi_label, label_map)
+    comparisons = [compare_correctness(right[a], right[b], (a, b)) for a, b in combinations(names, 2)]
     summary = {"checkpoints": metrics, "comparisons": comparisons, "unreadable": unreadable}
     try:
-        rows.to_parquet(folder / _TABLE, index=False)
+        write_table(_with_coordinates(folder, schema, names, len(rows)), folder / _TABLE)
         (folder / _METRICS).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if not clips.multi_label:
             for name in names:
                 figure = confusion_figure(rows["label"].tolist(), rows[column("prediction", name)].tolist(), name)
                 file_name = re.sub(r"[^\w.-]+", "--", name)
                 (folder / f"confusion_{file_name}.png").write_bytes(to_png(figure))
-                right, confidence = (rows[column(field, name)].to_numpy() for field in ("correct", "confidence"))
-                figure = reliability_figure(right, confidence, name)
+                figure = reliability_figure(right[name], rows[column("confidence", name)].to_numpy(), name)
                 (folder / f"reliability_{file_name}.png").write_bytes(to_png(figure))
     except OSError as error:
-        raise DataError(f"Cannot write to the folder {str(folder)!r}: {error.strerror or error}.") from None
-    return Evaluation(folder, rows, names, metrics, tuple(comparisons), unreadable)
+        raise cannot_write(folder, error) from None
+    return read_evaluation(folder, whole=False)
 
 
-def _score(rows: Any, facts: CheckpointFacts, multi_label: bool, label_map: Mapping[str, str]) -> dict[str, Any]:
+def _with_coordinates(folder: Path, schema: pa.Schema, names: Sequence[str], n: int) -> Iterator[pa.Table]:
+    """The readable rows, part by part, with the place of each on the map of each checkpoint's embeddings."""
+    import pyarrow as pa
+
+    fitted = spread(n)
+    place = {}
+    for name in names:
+        embeddings = _read_vectors(folder, schema, column("embedding", name), fitted)
+        place[name] = place_others(embeddings, fit_coordinates(embeddings))
+    for table in _readable(folder, schema):
+        if len(table) == 0:
+            continue
+        for name in names:
+            points = place[name](_vectors(table[column("embedding", name)]))
+            for axis, values in zip("xy", points.T, strict=True):
+                table = table.append_column(column(axis, name), pa.array(values, pa.float32()))
+        yield _with_categories(table)
+
+
+def _readable(folder: Path, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Rows of the clips that could be read, part by part."""
+    for table in read_parts(folder, schema):
+        if "unreadable" in schema.names:
+            table = table.filter(table["unreadable"].is_null()).drop_columns("unreadable")
+        yield table
+
+
+def _read_vectors(folder: Path, schema: pa.Schema, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+    """A column of vectors of the readable clips, (clips, size) float32, or some rows of it in rising order."""
+    import pyarrow as pa
+
+    wanted = pa.schema([field for field in schema if field.name in (name, "unreadable")])
+    found, start = [], 0
+    for table in _readable(folder, wanted):
+        if rows is not None:
+            here = rows[(rows >= start) & (rows < start + len(table))] - start
+            start += len(table)
+            table = table.take(here)
+        if len(table):
+            found.append(_vectors(table[name]))
+    return np.concatenate(found)
+
+
+def _vectors(values: pa.ChunkedArray) -> np.ndarray:
+    """(rows, size), of a column in which every row holds so many numbers."""
+    return values.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(values), -1)
+
+
+def _with_categories(table: pa.Table) -> pa.Table:
+    """The table as it is written. Text is categorical there: Spotlight's own command looks into columns of strings,
+    opens those that name a file and asks for those that look like a URL; and much of it repeats."""
+    import pyarrow as pa
+
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            table = table.set_column(place, field.name, table[field.name].cast(pa.string()).dictionary_encode())
+    return table
+
+
+def _score(
+    rows: Any, scores: np.ndarray, facts: CheckpointFacts, multi_label: bool, label_map: Mapping[str, str]
+) -> dict[str, Any]:
     if not multi_label:
         return score_single_label(
             rows["label"].tolist(),
@@ -365,22 +363,8 @@ def _score(rows: Any, facts: CheckpointFacts, multi_label: bool, label_map: Mapp
             rows[column("confidence", facts.name)].tolist(),
         )
     keys = {match_key(label): place for place, label in enumerate(facts.labels)}
-    scores = np.stack(rows[column("scores", facts.name)].to_numpy())
     truth = np.zeros(scores.shape, dtype=int)
     for row, labels in enumerate(rows["label"]):
         for label in filter(None, labels.split(LABEL_SEPARATOR)):
-            truth[row, keys[_key(label, label_map)]] = 1
+            truth[row, keys[label_key(label, label_map)]] = 1
     return score_multi_label(truth, scores, facts.labels)
-
-
-def _coordinates(embeddings: np.ndarray) -> np.ndarray:
-    """Two coordinates for each clip, (clips, 2): t-SNE, seeded; principal components where there are few clips."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    n = len(embeddings)
-    if n < 3:
-        return np.zeros((n, 2))
-    if n < 30:
-        return PCA(n_components=2, random_state=0).fit_transform(embeddings)
-    return TSNE(n_components=2, init="pca", perplexity=min(30, n / 4), random_state=0).fit_transform(embeddings)

@@ -99,7 +99,7 @@ def write_layout(evaluation: Evaluation) -> Path:
         DataError: The folder cannot be written to.
     """
     file = evaluation.folder / LAYOUT_FILE
-    layout = build_layout(evaluation, {name: name for name in evaluation.table.columns})
+    layout = build_layout(evaluation, {name: name for name in evaluation.columns})
     try:
         file.write_text(json.dumps(layout, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:

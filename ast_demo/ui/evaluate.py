@@ -16,7 +16,7 @@ import gradio as gr
 
 from ast_demo.checkpoint_cache import CheckpointCache
 from ast_demo.errors import AstDemoError, DataError
-from ast_demo.evaluation import Evaluation, column, evaluate
+from ast_demo.evaluation import Evaluation, column, evaluate, read_row
 from ast_demo.labelled_clips import ReadingOptions, read_labelled_clips
 from ast_demo.settings import Settings
 from ast_demo.spotlight.view import write_layout
@@ -155,11 +155,12 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
         if now is None or now.result is None:
             return {mistake_panel: gr.skip()}
         row = _worst(now.result).iloc[event.index[0]]
+        media = read_row(now.result, int(row.name))
         folder = Path(tempfile.mkdtemp(dir=now.folder))
         sound = folder / f"{Path(row['clip']).stem}.flac"
-        sound.write_bytes(row["audio"])
-        seen = [("spectrogram", row.get("spectrogram"))]
-        seen += [(f"rollout, {name}", row.get(column("rollout", name))) for name in now.result.checkpoints]
+        sound.write_bytes(media["audio"])
+        seen = [("spectrogram", media.get("spectrogram"))]
+        seen += [(f"rollout, {name}", media.get(column("rollout", name))) for name in now.result.checkpoints]
         shown = []
         for number, (caption, content) in enumerate(seen):
             if isinstance(content, bytes):

@@ -42,7 +42,7 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     result = evaluate(read_labelled_clips(folder), [str(model) for model in models], load_checkpoint, folder / "out")
     assert any(result.table["correct (one)"])
     assert not all(result.table["correct (one)"])
-    return result
+    return read_evaluation(result.folder)
 
 
 @dataclass(frozen=True)

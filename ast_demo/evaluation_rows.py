@@ -1,0 +1,171 @@
+"""A labelled clip -> its row in the table of an evaluation: hear it, show it to each checkpoint, write down the answer.
+
+Every engine that evaluates, on this machine or on many, calls these functions. A clip takes the same path as in
+`inspection`, so its row holds what Inspect shows of it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.checkpoints import Checkpoint
+from ast_demo.clip_facts import measure_clip
+from ast_demo.comparison import match_key
+from ast_demo.errors import AudioError
+from ast_demo.figures import rollout_thumbnail, spectrogram_thumbnail
+from ast_demo.inspection import Inspection, inspect
+from ast_demo.labelled_clips import LabelledClip
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every clip.
+
+    Attributes:
+        references: Names, folders or Hub ids of the checkpoints.
+        label_map: What labels of the data are called by the checkpoints.
+        max_clip_s: Longest clip that is read.
+    """
+
+    references: tuple[str, ...]
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    max_clip_s: float = 600.0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A clip that was decoded, and its row so far.
+
+    Attributes:
+        waveform: None where the clip cannot be read; the row then says why.
+        row: Grows with what each checkpoint says.
+    """
+
+    clip: LabelledClip
+    waveform: Waveform | None
+    row: dict[str, Any]
+
+
+def column(field: str, checkpoint: str) -> str:
+    """Name of a column that belongs to one checkpoint."""
+    return f"{field} ({checkpoint})"
+
+
+def hear(clip: LabelledClip, question: Question) -> Heard:
+    """Decode a clip, and say of it what does not depend on any checkpoint."""
+    try:
+        waveform = read_audio(clip.source, name=clip.name, max_s=question.max_clip_s)
+    except AudioError as error:
+        return Heard(clip, None, {"clip": clip.name, "unreadable": str(error)})
+    row: dict[str, Any] = {
+        "clip": clip.name,
+        "label": clip.label,
+        "unreadable": None,
+        "audio": _flac(waveform),
+        "duration_s": waveform.duration_s,
+        **asdict(measure_clip(waveform)),
+    }
+    row |= {name: value for name, value in clip.columns.items() if name not in row}
+    return Heard(clip, waveform, row)
+
+
+def answer(
+    heard: Sequence[Heard], question: Question, load: Callable[[str], Checkpoint], pool: Executor
+) -> Iterator[Future[None]]:
+    """Show clips to the checkpoints. One checkpoint after the other sees all of them, so that a cache that is too
+    small for all checkpoints loads each once and not once a clip.
+
+    Args:
+        load: Gives the checkpoint of a reference.
+        pool: Describes and draws in the background; of one thread, so that columns keep their order.
+
+    Yields:
+        For each clip and checkpoint, a future that is done when the clip's row holds the answer.
+    """
+    readable = [one for one in heard if one.waveform is not None]
+    for reference in question.references:
+        checkpoint = load(reference)
+        for one in readable:
+            assert one.waveform is not None
+            yield pool.submit(_describe, one, inspect(one.waveform, checkpoint), question.label_map)
+
+
+def _describe(heard: Heard, inspection: Inspection, label_map: Mapping[str, str]) -> None:
+    row, name = heard.row, inspection.checkpoint.name
+    row |= _columns_of(inspection, heard.clip, label_map)
+    on_grid = inspection.spectrogram is not None
+    if on_grid and not isinstance(row.get("spectrogram"), bytes):  # the first checkpoint's that has one
+        row["spectrogram"] = spectrogram_thumbnail(inspection)
+    shown = on_grid and not row[column("correct", name)]
+    row[column("rollout", name)] = rollout_thumbnail(inspection) if shown else None
+
+
+def _columns_of(inspection: Inspection, clip: LabelledClip, label_map: Mapping[str, str]) -> dict[str, Any]:
+    """What the table says of a clip and one checkpoint."""
+    prediction, facts = inspection.prediction, inspection.checkpoint
+    keys = [match_key(label) for label in prediction.labels]
+    true = [keys.index(label_key(label, label_map)) for label in clip.labels]
+    top = prediction.top(3)
+    order = np.argsort(-prediction.scores, kind="stable")
+    best = int(order[0])
+    margin = float(prediction.scores[order[0]] - prediction.scores[order[1]]) if len(order) > 1 else 1.0
+    # A prediction that is one of the clip's labels is spelled as the data spell it.
+    spelled = dict(zip(true, clip.labels, strict=True))
+    values = {
+        "prediction": spelled.get(best, _spelling(prediction.labels[best], label_map)),
+        "confidence": float(prediction.scores[best]),
+        "correct": best in true,
+        "loss": _loss(prediction.logits, true, facts.activation),
+        "margin": margin,
+        "entropy_bits": _entropy(prediction.scores),
+        "top_3": ", ".join(f"{label} {score:.1%}" for label, score in top),
+        "padding_share": inspection.padding_share,
+        "truncated_s": inspection.truncated_s,
+        "rollout_on_padding": float(inspection.rollout.padding_share[-1]),
+        "scores": prediction.scores.astype(np.float32),
+        "embedding": prediction.embedding.astype(np.float32),
+    }
+    return {column(field, facts.name): value for field, value in values.items()}
+
+
+def label_key(label: str, label_map: Mapping[str, str]) -> str:
+    mapped = {match_key(name): match_key(other) for name, other in label_map.items()}
+    return mapped.get(match_key(label), match_key(label))
+
+
+def _spelling(label: str, label_map: Mapping[str, str]) -> str:
+    """A checkpoint's label as the data call it."""
+    return {match_key(other): name for name, other in label_map.items()}.get(match_key(label), label)
+
+
+def _loss(logits: np.ndarray, true: Sequence[int], activation: str) -> float:
+    """Cross-entropy of the one label, or the mean binary cross-entropy over all labels, in nats."""
+    values = logits.astype(np.float64)
+    if activation == "softmax" and len(true) == 1:
+        return float(np.logaddexp.reduce(values) - values[true[0]])
+    target = np.zeros(len(values))
+    target[list(true)] = 1
+    return float((np.logaddexp(0, values) - target * values).mean())
+
+
+def _entropy(scores: np.ndarray) -> float:
+    """Of the scores scaled to a sum of 1, in bits."""
+    shares = scores / scores.sum()
+    shares = shares[shares > 0]
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def _flac(waveform: Waveform) -> bytes:
+    """The clip as it was heard, as FLAC with two equal channels: what every player and Spotlight's spectrogram take."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.stack([waveform.samples] * 2, axis=1), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
