@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
-from ast_demo.checkpoints import Checkpoint
+from ast_demo.checkpoints import Checkpoint, CheckpointFacts
 from ast_demo.clip_facts import measure_clip
 from ast_demo.comparison import match_key
 from ast_demo.errors import AudioError
 from ast_demo.figures import rollout_thumbnail, spectrogram_thumbnail
-from ast_demo.inspection import Inspection, inspect
+from ast_demo.inspection import Inspection, inspect_batch
 from ast_demo.labelled_clips import LabelledClip
+
+_BATCH_BYTES, _MOST_A_BATCH = 64_000_000, 16
+_FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,23 @@ def answer(
     readable = [one for one in heard if one.waveform is not None]
     for reference in question.references:
         checkpoint = load(reference)
-        for one in readable:
-            assert one.waveform is not None
-            yield pool.submit(_describe, one, inspect(one.waveform, checkpoint), question.label_map)
+        size = clips_a_batch(checkpoint.facts)
+        for start in range(0, len(readable), size):
+            batch = readable[start : start + size]
+            waveforms = [one.waveform for one in batch if one.waveform is not None]
+            for one, inspection in zip(batch, inspect_batch(waveforms, checkpoint), strict=True):
+                yield pool.submit(_describe, one, inspection, question.label_map)
+
+
+def clips_a_batch(facts: CheckpointFacts) -> int:
+    """How many clips go through a model at once: as many as their attention, averaged over heads, leaves room for.
+
+    A model with few tokens gains by larger batches; one with many fills the processor with a single clip.
+    """
+    if facts.grid is None:
+        return 1
+    n_bytes = _FLOAT32_BYTES * facts.n_layers * facts.grid.n_tokens**2
+    return max(1, min(_MOST_A_BATCH, _BATCH_BYTES // n_bytes))
 
 
 def _describe(heard: Heard, inspection: Inspection, label_map: Mapping[str, str]) -> None:
