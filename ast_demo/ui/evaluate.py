@@ -15,16 +15,13 @@ from typing import Any
 import gradio as gr
 
 from ast_demo.checkpoint_cache import CheckpointCache
-from ast_demo.errors import AstDemoError, DataError
+from ast_demo.errors import AstDemoError
 from ast_demo.evaluation import Evaluation, column, evaluate, read_row
-from ast_demo.labelled_clips import ReadingOptions, read_labelled_clips
 from ast_demo.settings import Settings
 from ast_demo.spotlight.view import write_layout
 from ast_demo.spotlight.viewers import Viewers
-from ast_demo.ui import parts
-
-_SAMPLES, _UPLOAD, _ELSEWHERE = "The shipped samples", "A ZIP of mine", "A folder, table or Hub data set"
-_WORST = 50  # mistakes in the table
+from ast_demo.ui import data_choice, parts
+from ast_demo.ui import evaluation_views as views
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,7 @@ class EvaluateTab:
     checkpoints: gr.Dropdown
     clip: gr.Audio  # the mistake that is looked at
     leave: gr.Button  # takes it to Inspect
+    data: data_choice.DataControls
 
 
 @dataclass(frozen=True)
@@ -54,20 +52,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
     run = gr.State(None, time_to_live=3600, delete_callback=lambda old: parts.forget(old.folder if old else None))
     with gr.Row():
         with gr.Column(min_width=300):
-            source = gr.Radio([_SAMPLES, _UPLOAD, _ELSEWHERE], value=_SAMPLES, label="Labelled clips", elem_id="data")
-            upload = gr.File(
-                label="A folder per label, or with a metadata.csv, as a ZIP",
-                file_types=[".zip"],
-                visible=False,
-                elem_id="data-file",
-                elem_classes="drop",
-                height=96,
-            )
-            path = gr.Textbox(
-                label="Folder, .csv or .jsonl table, or Hub data set name[:config][@split]",
-                visible=False,
-                elem_id="data-path",
-            )
+            data = data_choice.build_controls()
         with gr.Column(min_width=300):
             chosen = parts.several_checkpoints("One to four checkpoints", "evaluate-checkpoints")
             with gr.Row():
@@ -94,14 +79,10 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
         with gr.Accordion("Downloads", open=False):
             downloads = gr.Files(interactive=False, show_label=False, elem_id="evaluate-downloads")
 
-    def show_source(kind: str) -> tuple[Any, Any]:
-        return gr.update(visible=kind == _UPLOAD), gr.update(visible=kind == _ELSEWHERE)
-
-    def start(
-        kind: str, file: str | None, text: str | None, references: list[str] | None, old: Run | None
-    ) -> Iterator[dict[Any, object]]:
+    def start(references: list[str] | None, old: Run | None, *choices: Any) -> Iterator[dict[Any, object]]:
         references = [reference.strip() for reference in references or []]
-        question = (kind, file if kind == _UPLOAD else text, tuple(references))
+        choice = data_choice.Choice(*choices)
+        question = (choice, tuple(references))
         if old and old.question == question:
             now = old
         else:
@@ -119,16 +100,18 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
         }
         idle = {go: gr.update(interactive=True), stop: gr.update(interactive=False)}
         try:
-            data = {_SAMPLES: "samples", _UPLOAD: file or "", _ELSEWHERE: (text or "").strip()}[kind]
-            if not data:
-                raise DataError(
-                    "Choose a ZIP first." if kind == _UPLOAD else "Type a folder, a table or a data set first."
-                )
-            clips = read_labelled_clips(data, ReadingOptions(max_archive_mb=settings.max_upload_mb * 5))
+            clips = data_choice.read_choice(choice, references, settings)
+            label_map = data_choice.read_map(choice)
             result = None
             for line in _follow(
                 lambda tell: evaluate(
-                    clips, references, checkpoints.load, now.folder, max_clip_s=settings.max_clip_s, progress=tell
+                    clips,
+                    references,
+                    checkpoints.load,
+                    now.folder,
+                    label_map=label_map,
+                    max_clip_s=settings.max_clip_s,
+                    progress=tell,
                 )
             ):
                 if isinstance(line, Evaluation):
@@ -142,19 +125,19 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
             return
         yield {
             run: Run(question, now.folder, result),
-            status: _unreadable(result),
+            status: views.unreadable_list(result),
             results: gr.update(visible=True),
-            metrics: _metrics(result),
-            mistakes: _mistakes(result),
+            metrics: views.metrics_table(result),
+            mistakes: views.mistakes_table(result),
             confusion: [(str(file), file.stem.replace("_", ": ", 1)) for file in sorted(now.folder.glob("*.png"))],
-            downloads: _downloads(result),
+            downloads: views.write_downloads(result),
             **idle,
         }
 
     def look_at(now: Run | None, event: gr.SelectData) -> dict[Any, object]:
         if now is None or now.result is None:
             return {mistake_panel: gr.skip()}
-        row = _worst(now.result).iloc[event.index[0]]
+        row = views.worst(now.result).iloc[event.index[0]]
         media = read_row(now.result, int(row.name))
         folder = Path(tempfile.mkdtemp(dir=now.folder))
         sound = folder / f"{Path(row['clip']).stem}.flac"
@@ -170,7 +153,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
             mistake_panel: gr.update(visible=True),
             clip: str(sound),
             pictures: shown,
-            mistake_facts: _mistake_facts(row, now.result.checkpoints),
+            mistake_facts: views.mistake_facts(row, now.result.checkpoints),
         }
 
     def open_spotlight(now: Run | None) -> str:
@@ -186,10 +169,9 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
         )
 
     explore.click(open_spotlight, [run], [spotlight], show_progress_on=[spotlight], api_visibility="private")
-    source.change(show_source, [source], [upload, path], show_progress="hidden", api_visibility="private")
     running = go.click(
         start,
-        [source, upload, path, chosen, run],
+        [chosen, run, *data.inputs],
         [run, status, results, metrics, mistakes, mistake_panel, confusion, downloads, spotlight, go, stop],
         show_progress="hidden",
         concurrency_limit=1,
@@ -208,7 +190,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
         show_progress="hidden",
         api_visibility="private",
     )
-    return EvaluateTab(chosen, clip, leave)
+    return EvaluateTab(chosen, clip, leave, data)
 
 
 _STOPPED = "<p>Stopped. What is done is kept: press Evaluate to go on from there.</p>"
@@ -257,62 +239,3 @@ def _follow(work: Any) -> Iterator[str | Evaluation]:
             yield f"{done} of {total} clips, {speed:.1f} clips a second{left_s}"
     finally:
         left.set()
-
-
-def _worst(result: Evaluation) -> Any:
-    """Clips that some checkpoint got wrong, the highest loss of the first checkpoint first."""
-    wrong = ~result.table[[column("correct", name) for name in result.checkpoints]].all(axis=1)
-    loss = column("loss", result.checkpoints[0])
-    return result.table[wrong].sort_values(loss, ascending=False).head(_WORST)
-
-
-def _mistakes(result: Evaluation) -> Any:
-    rows = _worst(result)
-    table = rows[["clip", "label"]].copy()
-    for name in result.checkpoints:
-        confidence = rows[column("confidence", name)].map("{:.0%}".format)
-        table[name] = rows[column("prediction", name)] + ", " + confidence
-    table["seconds"] = rows["duration_s"].map("{:.2f}".format)
-    return table
-
-
-def _mistake_facts(row: Any, names: tuple[str, ...]) -> str:
-    facts = {"clip": str(row["clip"]), "label": str(row["label"])}
-    for name in names:
-        facts[name] = f"{row[column('top_3', name)]}; loss {row[column('loss', name)]:.2f}"
-    facts["loudness"] = f"{row['loudness_db']:.1f} dB of full scale, {row['clipped_share']:.1%} clipped"
-    facts["silence"] = f"{row['silent_share']:.0%}; signal-to-noise about {row['snr_db']:.0f} dB"
-    return parts.table("", facts)
-
-
-def _metrics(result: Evaluation) -> str:
-    shown = ("clips", "accuracy", "precision", "recall", "f1", "map", "calibration_error")
-    head = "".join(f"<th>{escape(name)}</th>" for name in result.checkpoints)
-    body = ""
-    for key in shown:
-        values = [result.metrics[name].get(key) for name in result.checkpoints]
-        if any(value is not None for value in values):
-            cells = "".join(f"<td>{value if key == 'clips' else f'{value:.1%}'}</td>" for value in values)
-            body += f"<tr><th>{key.replace('_', ' ')}</th>{cells}</tr>"
-    sentences = "".join(f"<li>{escape(one['sentence'])}</li>" for one in result.comparisons)
-    table = f'<div class="scrolls"><table class="facts"><tr><th></th>{head}</tr>{body}</table></div>'
-    return f"<h3>How well they did</h3>{table}<ul>{sentences}</ul>"
-
-
-def _unreadable(result: Evaluation) -> str:
-    if not result.unreadable:
-        return ""
-    listed = "".join(f"<li>{escape(reason)}</li>" for reason in result.unreadable.values())
-    how_many = "One clip" if len(result.unreadable) == 1 else f"{len(result.unreadable)} clips"
-    return f"<p>{how_many} could not be read:</p><ul>{listed}</ul>"
-
-
-def _downloads(result: Evaluation) -> list[str]:
-    """The table as Parquet and, without sounds and pictures, as CSV; the metrics; the confusion pictures."""
-    plain = result.table.select_dtypes(exclude="object").join(result.table[["clip", "label"]])
-    for name in result.checkpoints:
-        plain = plain.join(result.table[[column("prediction", name), column("top_3", name)]])
-    ordered = [name for name in result.table.columns if name in plain.columns]
-    plain[ordered].to_csv(result.folder / "evaluation.csv", index=False)
-    names = ("evaluation.parquet", "evaluation.csv", "metrics.json", "layout.json")
-    return [str(result.folder / name) for name in names] + [str(file) for file in sorted(result.folder.glob("*.png"))]

@@ -18,6 +18,7 @@ from ast_demo.checkpoints import default_checkpoint
 from ast_demo.errors import AstDemoError
 from ast_demo.figures import Look
 from ast_demo.inspection import Inspection, PatchInspection, inspect, inspect_patch
+from ast_demo.labelled_clips import sort_labels
 from ast_demo.settings import Settings
 from ast_demo.ui import parts
 
@@ -27,6 +28,14 @@ _ALT = {
     "patch_grid": "The spectrogram cut into the model's patches; click one to look from it",
     "rollout": "Attention rollout over the spectrogram; click a patch to look from it",
 }
+
+
+@dataclass(frozen=True)
+class InspectTab(parts.Tab):
+    """What the page needs of the tab."""
+
+    label: gr.Dropdown  # what the clip is
+    add: gr.Button  # adds it to an evaluation
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Shown:
     patch: PatchInspection | None = None
 
 
-def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
+def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
     shown = gr.State(None, time_to_live=3600, delete_callback=lambda old: parts.forget(old.folder if old else None))
     browser = gr.JSON(visible=False)
@@ -60,6 +69,11 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
                 elem_id="checkpoint",
             )
             to_compare = gr.Button("Compare checkpoints on this clip", size="sm", elem_id="to-compare")
+            with gr.Accordion("Add this clip to an evaluation", open=False, elem_id="add"):
+                label = gr.Dropdown(
+                    [], value=None, label="What it really is", allow_custom_value=True, elem_id="add-label"
+                )
+                add = gr.Button("Add it", size="sm", elem_id="add-go")
         with gr.Column(scale=3, min_width=300, elem_id="pictures"):
             welcome = gr.HTML(_WELCOME, elem_id="welcome")
             pictures = {name: parts.picture(f"picture-{name.replace('_', '-')}", alt) for name, alt in _ALT.items()}
@@ -84,7 +98,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
             with gr.Accordion("Downloads", open=False, visible=False, elem_id="downloads") as downloads_panel:
                 downloads = gr.Files(interactive=False, show_label=False)
 
-    results: list[Component] = [shown, message, scores, welcome, *pictures.values(), controls, depth, zoom]
+    results: list[Component] = [shown, message, scores, welcome, *pictures.values(), controls, depth, zoom, label]
     results += [patch_panel, facts_panel, facts, downloads_panel, downloads]
 
     def clear(complaint: str = "") -> dict[Component, object]:
@@ -97,6 +111,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
             welcome: gr.update(visible=True),
             depth: gr.skip(),
             zoom: gr.skip(),
+            label: gr.update(value=None),
             facts: "",
             downloads: None,
         }
@@ -113,6 +128,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
             **{picture: gr.update(value=path, visible=path is not None) for picture, path in _pictures_of(new)},
             controls: gr.update(visible=True),
             depth: gr.update(maximum=facts_of.n_layers, value=facts_of.n_layers),
+            label: gr.update(choices=list(sort_labels(facts_of.labels)), value=None),
             patch_panel: gr.update(visible=False),
             facts_panel: gr.update(visible=True),
             facts: _facts_table(new.inspection),
@@ -232,7 +248,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
     for name in ("patch_grid", "rollout"):
         pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet)
     close_patch.click(close, [shown], [shown, patch_panel, pictures["patch_grid"]], **quiet)
-    return parts.Tab(clip, checkpoint, to_compare)
+    return InspectTab(clip, checkpoint, to_compare, label, add)
 
 
 def _draw_into_folder(clip: str, inspection: Inspection, reference: str, look: Look) -> Shown:

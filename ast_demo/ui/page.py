@@ -13,13 +13,13 @@ import numpy as np
 from ast_demo.audio import SAMPLE_RATE, waveform_from_samples
 from ast_demo.checkpoint_cache import CheckpointCache
 from ast_demo.checkpoints import default_checkpoint
-from ast_demo.errors import SettingsError
+from ast_demo.errors import AstDemoError, SettingsError
 from ast_demo.export import draw
 from ast_demo.inspection import inspect as inspect_clip
 from ast_demo.settings import Settings
 from ast_demo.spotlight.proxy import route
 from ast_demo.spotlight.viewers import Viewers
-from ast_demo.ui import compare, evaluate, inspect, parts
+from ast_demo.ui import compare, data_choice, evaluate, inspect, parts
 
 _FOLDER = Path(__file__).parent
 _KEPT_S = 3600  # uploads and results are deleted after an hour
@@ -51,6 +51,12 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
                 [there.clip, tabs],
                 api_visibility="private",
             )
+        inspected.add.click(
+            _add_clip,
+            [evaluated.data.added, inspected.clip, inspected.label],
+            [evaluated.data.added, evaluated.data.list_of_added, evaluated.data.remove],
+            api_visibility="private",
+        )
         page.load(
             lambda: [gr.update(choices=parts.checkpoint_choices(ask_hub=True))] * 3,
             outputs=[inspected.checkpoints, compared.checkpoints, evaluated.checkpoints],
@@ -98,6 +104,15 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
             f"Cannot listen on {asked}: it is in use, or not on this machine. Choose another."
         ) from None
     return page
+
+
+def _add_clip(added: data_choice.Added, clip: str | None, label: str | None) -> tuple[object, ...]:
+    try:
+        more = data_choice.add_clip(added, clip, label)
+    except AstDemoError as error:
+        raise gr.Error(str(error)) from None
+    gr.Info(f"Added. The Evaluate tab has {len(more)} clip{'s' if len(more) > 1 else ''} of yours now.")
+    return more, *data_choice.show_added(more)
 
 
 def _warm_up(checkpoints: CheckpointCache) -> None:

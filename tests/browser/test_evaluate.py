@@ -85,6 +85,59 @@ def test_a_zip_is_evaluated_and_a_mistake_opens_in_inspect(visitor: Visitor, arc
     assert list(downloaded[column("prediction", name)]) == list(expected.table[column("prediction", name)])
 
 
+def test_an_inspected_clip_is_added_to_an_evaluation(visitor: Visitor, archive: Path) -> None:
+    page = visitor.page
+    list_of_added = page.locator("#added")
+
+    def add(path: Path, label: str, said: str) -> None:
+        visitor.upload(path)
+        visitor.wait_for_result(instead_of=visitor.source("rollout"))
+        if not page.locator("#add-go").is_visible():
+            page.locator("#add").get_by_role("button", name="Add this clip to an evaluation").click()
+        page.get_by_label("What it really is").fill(label)
+        page.locator("#add-go").click()
+        expect(page.get_by_text(said)).to_be_visible(timeout=WAIT_MS)
+
+    seven, rain = (next((SAMPLES / label).glob("*.ogg")) for label in ("7", "rain"))
+    add(seven, "", "Say what the clip is before adding it")
+    add(seven, "7", "The Evaluate tab has 1 clip of yours now.")
+    add(rain, "rooster", "The Evaluate tab has 2 clips of yours now.")
+
+    start_evaluation(visitor, archive, default_checkpoint())
+    expect(list_of_added).to_contain_text(f"{seven.name}: 7")
+    results = page.locator("#evaluate-results")
+    expect(results).to_be_visible(timeout=WAIT_MS)
+    expect(results.get_by_role("row", name="clips")).to_contain_text("14")
+    page.get_by_label("Only the clips that I added").check()
+    page.locator("#evaluate-go").click()
+    expect(results.get_by_role("row", name="clips")).to_contain_text("2", timeout=WAIT_MS)
+    # The label given is what the prediction is held against.
+    expect(page.locator("#mistakes .cell-wrap:visible", has_text=rain.name)).to_be_visible(timeout=WAIT_MS)
+    page.get_by_role("button", name="Remove the clips that I added").click()
+    expect(list_of_added).not_to_contain_text(seven.name)
+    page.locator("#evaluate-go").click()
+    alert = page.locator("#evaluate-status [role=alert]")
+    expect(alert).to_contain_text("No clip was added yet.", timeout=WAIT_MS)
+
+
+def test_labels_of_the_data_are_mapped_in_the_page(visitor: Visitor, tmp_path: Path) -> None:
+    archive, label_map = tmp_path / "clips.zip", tmp_path / "map.csv"
+    label_map.write_text("downpour,rain\n")
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for file in sorted((SAMPLES / "rain").glob("*.ogg"))[:2]:
+            zipped.write(file, f"downpour/{file.name}")
+    page = visitor.page
+    page.get_by_role("tab", name="Evaluate").click()
+    page.get_by_role("button", name="Columns, labels, held-out clips").click()
+    page.locator("#label-map input[type=file]").set_input_files(label_map)
+    expect(page.locator("#label-map")).to_contain_text(label_map.stem, timeout=WAIT_MS)
+    page.get_by_label("Only the clips that the first checkpoint was not trained on").check()
+    start_evaluation(visitor, archive, default_checkpoint())
+    results = page.locator("#evaluate-results")
+    expect(results).to_be_visible(timeout=WAIT_MS)
+    expect(results.get_by_role("row", name="clips")).to_contain_text("2")
+
+
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
