@@ -21,7 +21,7 @@ SEVEN, RAIN = (next((SAMPLES / label).glob("*.ogg")) for label in ("7", "rain"))
 def choose(
     kind: str, *, text: str = "", added: Added = (), multi_label: bool = False, held_out: bool = False
 ) -> Choice:
-    return Choice(kind, None, text, added, "", "", multi_label, None, held_out)
+    return Choice(kind, None, text, added, None, "", multi_label, None, held_out)
 
 
 def test_a_clip_that_is_added_again_gets_its_new_label() -> None:

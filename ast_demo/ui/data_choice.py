@@ -41,8 +41,8 @@ class Choice:
     file: str | None
     text: str | None
     added: Added
-    label_column: str
-    file_column: str
+    label_column: str | None
+    file_column: str | None
     multi_label: bool
     label_map: str | None
     held_out: bool
@@ -154,8 +154,8 @@ def read_choice(choice: Choice, references: list[str], settings: Settings) -> La
             "Choose a ZIP first." if choice.kind == UPLOAD else "Type a folder, a table or a data set first."
         )
     options = ReadingOptions(
-        file_column=choice.file_column.strip(),
-        label_column=choice.label_column.strip(),
+        file_column=(choice.file_column or "").strip(),
+        label_column=(choice.label_column or "").strip(),
         multi_label=choice.multi_label,
         max_archive_mb=settings.max_upload_mb * 5,
     )

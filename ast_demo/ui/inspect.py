@@ -203,7 +203,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         try:
             patch = inspect_patch(now.inspection, checkpoints.load(now.reference), *where)
         except AstDemoError as error:
-            raise gr.Error(str(error)) from None
+            raise gr.Error(str(error), print_exception=False) from None
         new = replace(now, patch=patch)
         return {
             shown: new,
