@@ -22,7 +22,7 @@ from ast_demo.labelled_clips import (
     read_labelled_clips,
 )
 from ast_demo.settings import Settings
-from ast_demo.training_split import keep_held_out
+from ast_demo.finetuning.split import keep_held_out
 
 SAMPLES, UPLOAD, ELSEWHERE, ADDED = (
     "The shipped samples",
