@@ -12,6 +12,7 @@ from gradio.components import Component
 
 from ast_demo.checkpoints import find_checkpoint
 from ast_demo.errors import DataError
+from ast_demo.finetuning.split import keep_held_out
 from ast_demo.labelled_clips import (
     LABEL_SEPARATOR,
     LabelledClip,
@@ -22,7 +23,6 @@ from ast_demo.labelled_clips import (
     read_labelled_clips,
 )
 from ast_demo.settings import Settings
-from ast_demo.finetuning.split import keep_held_out
 
 SAMPLES, UPLOAD, ELSEWHERE, ADDED = (
     "The shipped samples",
