@@ -1,37 +1,22 @@
-"""Attention rollout, collected while the model runs.
+"""Attention rollout from the head means of a model's layers.
 
 Rollout (Abnar & Zuidema 2020, arXiv 2005.00928) follows the information through the layers: in each layer the
 attention, averaged over the heads, and the residual connection count half each, Â = (A + I) / 2, and the layers
 are multiplied, Â_L … Â_1. AST's classifier reads the mean of the two special tokens, so the map is the mean of
 their two rows over the columns of the patches.
 
-🤗 Transformers returns no attention weights from its fast attention. `register_attention` therefore adds an
-attention function of our own to its registry. It is the usual one until a call of the model brings a collector
-along (`model(x, rollout=HeadMeans())`): then the head mean of each layer is added to that collector. Nothing is
-kept on the model or in the module, so that one model can serve many threads.
-
 Rollout tells where information flowed, not why a label won: it is the same map for every label.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ast_demo.patches import PatchGrid
-
-ATTENTION = "ast_demo"
-
-
-@dataclass
-class HeadMeans:
-    """What travels with one call of the model: attention averaged over heads, a (batch, tokens, tokens) each layer."""
-
-    layers: list[Tensor] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -56,16 +41,6 @@ class Rollout:
         return self.maps[-1]
 
 
-def register_attention() -> str:
-    """Add the collecting attention to 🤗 Transformers' registry, and return the name to load models with."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register(ATTENTION, _attention)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-    return ATTENTION
-
-
 def roll_out(layers: list[Tensor], start: Tensor) -> Tensor:
     """Rollout from a distribution over tokens, at every depth.
 
@@ -73,7 +48,8 @@ def roll_out(layers: list[Tensor], start: Tensor) -> Tensor:
     rows of all depths travel together.
 
     Args:
-        layers: Head means of one clip, (tokens, tokens) each, first layer first; rows sum to 1.
+        layers: Head means of one clip, (tokens, tokens) each, first layer first; rows sum to 1. Of the last, only the
+            rows of tokens to start from are read.
         start: (tokens,), sums to 1: where to start from in the last layer's output.
 
     Returns:
@@ -81,7 +57,9 @@ def roll_out(layers: list[Tensor], start: Tensor) -> Tensor:
     """
     rows = start.repeat(len(layers), 1)
     for depth in reversed(range(len(layers))):
-        rows[depth:] = (rows[depth:] @ layers[depth] + rows[depth:]) / 2
+        attended = rows[depth:] @ layers[depth].to(rows.dtype)
+        attended /= attended.sum(dim=1, keepdim=True)  # what bfloat16 rounds off
+        rows[depth:] = (attended + rows[depth:]) / 2
     return rows
 
 
@@ -130,44 +108,3 @@ def padding_of_columns(grid: PatchGrid, clip_frames: int) -> np.ndarray:
     """Share of padding in the frames that each column of patches sees, (n_time,)."""
     starts = np.arange(grid.n_time) * grid.time_stride
     return np.clip(starts + grid.patch_size - clip_frames, 0, grid.patch_size) / grid.patch_size
-
-
-def _attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    rollout: HeadMeans | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """Attention in the form of 🤗 Transformers' registry: (batch, heads, tokens, size) to (batch, tokens, heads, size)."""
-    if rollout is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-        )
-    if attention_mask is not None:
-        raise NotImplementedError("Rollout is collected for inputs without an attention mask only.")
-    output, mean = _attend_and_average(query, key, value, query.shape[-1] ** -0.5 if scaling is None else scaling)
-    rollout.layers.append(mean)
-    return output, None
-
-
-def _attend_and_average(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
-    """Attention, head by head, so that the weights of only one head lie in memory at a time.
-
-    Returns:
-        Output (batch, tokens, heads, size), and the mean of the heads' weights (batch, tokens, tokens).
-    """
-    batch, heads, tokens, _ = query.shape
-    output = torch.empty_like(query)
-    total = query.new_zeros(batch, tokens, tokens)
-    for head in range(heads):
-        weights = torch.softmax(query[:, head] * scaling @ key[:, head].transpose(1, 2), dim=-1)
-        output[:, head] = weights @ value[:, head]
-        total += weights
-    return output.transpose(1, 2), total.div_(heads)

@@ -7,9 +7,10 @@ from collections import OrderedDict
 from pathlib import Path
 
 from ast_demo.checkpoints import Checkpoint, find_checkpoint, load_checkpoint, read_facts
+from ast_demo.fast_ast import choose_precision
 from ast_demo.settings import Settings
 
-_FLOAT32_BYTES = 4
+_FLOAT32_BYTES, _BFLOAT16_BYTES = 4, 2
 
 
 class CheckpointCache:
@@ -40,7 +41,10 @@ class CheckpointCache:
         with self._loading:
             if kept := self._find(key):  # loaded by another thread while this one waited
                 return kept
-            n_bytes = _FLOAT32_BYTES * read_facts(folder).n_parameters  # in memory, whatever the file holds
+            facts = read_facts(folder)
+            # In memory, whatever the file holds: single precision, and what is made of it to run in another.
+            precision = choose_precision(self._settings.precision, facts.n_parameters)
+            n_bytes = facts.n_parameters * (_FLOAT32_BYTES + (_BFLOAT16_BYTES if precision == "bfloat16" else 0))
             with self._lock:
                 for outdated in [other for other in self._kept if other[0] == key[0]]:
                     del self._kept[outdated]
@@ -55,6 +59,7 @@ class CheckpointCache:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
+                self._make_room()  # since it was loaded, it may have been made ready for another precision
             return self._kept.get(key)
 
     def _make_room(self, n_bytes: int = 0) -> None:

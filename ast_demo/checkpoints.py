@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
-from ast_demo.attention import register_attention
 from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import CheckpointError
+from ast_demo.fast_ast import FastAST, Precision, choose_precision, make_fast
 from ast_demo.hub import CHECKPOINT_FILES, check_size, download, find_downloaded, is_hub_id
 from ast_demo.patches import PatchGrid
 from ast_demo.settings import Settings
@@ -74,16 +75,28 @@ class Checkpoint:
     Attributes:
         model: In evaluation mode, on the CPU, in float32.
         extractor: 🤗 Transformers' feature extractor of a checkpoint without a patch grid, else None.
+        precision: What to compute in where nothing else is asked for.
     """
 
     facts: CheckpointFacts
     model: nn.Module
     extractor: Any = None
+    precision: Precision = "float32"
+    _made: dict[Precision, FastAST] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _making: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+
+    def fast(self, precision: Precision) -> FastAST:
+        """The model made ready to run in a precision: once for all who use the checkpoint."""
+        with self._making:
+            if precision not in self._made:
+                self._made[precision] = make_fast(self.model, precision)
+            return self._made[precision]
 
     @property
     def n_bytes(self) -> int:
-        """Memory of the weights."""
-        return sum(tensor.nbytes for tensor in (*self.model.parameters(), *self.model.buffers()))
+        """Memory of the weights, and of what was made of them."""
+        shared = sum(tensor.nbytes for tensor in (*self.model.parameters(), *self.model.buffers()))
+        return shared + sum(made.n_bytes for made in list(self._made.values()))
 
 
 def shipped_names() -> list[str]:
@@ -120,8 +133,8 @@ def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> 
         with _quiet_transformers():
             model, report = AutoModelForAudioClassification.from_pretrained(
                 folder,
-                # Models that read a sequence do not all take our attention: they return the weights the usual way.
-                attn_implementation=register_attention() if facts.grid else "eager",
+                # The eager one returns its weights, which models that read a sequence are asked for.
+                attn_implementation="sdpa" if facts.grid else "eager",
                 dtype="float32",
                 local_files_only=True,
                 output_loading_info=True,
@@ -137,7 +150,9 @@ def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> 
             "would be random. Expected a checkpoint that was fine-tuned for audio classification."
         )
     model.eval().requires_grad_(False)
-    return Checkpoint(facts, model, None if facts.grid else _load_extractor(folder, name))
+    if facts.grid is None:
+        return Checkpoint(facts, model, _load_extractor(folder, name))
+    return Checkpoint(facts, model, precision=choose_precision(settings.precision, facts.n_parameters))
 
 
 def find_checkpoint(reference: str | Path, settings: Settings) -> tuple[Path, str]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ast_demo.attention import HeadMeans, Rollout, rollout_of_clip, rollout_over_time, to_grid
+from ast_demo.attention import Rollout, rollout_of_clip, rollout_over_time, to_grid
 from ast_demo.audio import Waveform
 from ast_demo.checkpoints import Activation, Checkpoint, CheckpointFacts
 from ast_demo.errors import CheckpointError
+from ast_demo.fast_ast import Precision, run
 from ast_demo.patches import PatchGrid
 from ast_demo.sequence_models import run_sequence_model
 from ast_demo.spectrogram import Spectrogram, compute_spectrograms
@@ -61,7 +61,7 @@ class Inspection:
     rollout: Rollout
     input_s: float
     seconds: float
-    precision: str
+    precision: Precision
 
     @property
     def fed(self) -> tuple[Spectrogram, PatchGrid]:
@@ -105,24 +105,30 @@ class PatchInspection:
     attention: np.ndarray
 
 
-def inspect(waveform: Waveform, checkpoint: Checkpoint) -> Inspection:
+def inspect(waveform: Waveform, checkpoint: Checkpoint, precision: Precision | None = None) -> Inspection:
     """Show one clip to one checkpoint, and keep everything that explains the answer: a batch of one."""
-    (inspection,) = inspect_batch([waveform], checkpoint)
+    (inspection,) = inspect_batch([waveform], checkpoint, precision)
     return inspection
 
 
-def inspect_batch(waveforms: Sequence[Waveform], checkpoint: Checkpoint) -> list[Inspection]:
+def inspect_batch(
+    waveforms: Sequence[Waveform], checkpoint: Checkpoint, precision: Precision | None = None
+) -> list[Inspection]:
     """Show clips to one checkpoint, in one pass through the model; memory grows with their number.
 
     A clip gets the same answer as alone, but for the rounding of sums that are taken in another order. The seconds
     of each are its share of the whole time.
+
+    Args:
+        precision: What to compute in, if not in what was chosen for the checkpoint when it was loaded.
     """
     began = time.perf_counter()
     facts = checkpoint.facts
     if not (facts.input and facts.grid):  # its clips differ in length, and it is not made for speed
         return [_inspect_sequence(waveform, checkpoint) for waveform in waveforms]
+    precision = precision or checkpoint.precision
     spectrograms = compute_spectrograms(waveforms, facts.input)
-    answers = _run(checkpoint, spectrograms)
+    answers = _run(checkpoint, spectrograms, precision)
     rollouts = [
         rollout_of_clip(layers, facts.grid, spectrogram.clip_frames)
         for (_, _, layers), spectrogram in zip(answers, spectrograms, strict=True)
@@ -137,7 +143,7 @@ def inspect_batch(waveforms: Sequence[Waveform], checkpoint: Checkpoint) -> list
             rollout,
             facts.input.duration_s,
             seconds,
-            precision="float32",
+            precision,
         )
         for waveform, spectrogram, (logits, embedding, _), rollout in zip(
             waveforms, spectrograms, answers, rollouts, strict=True
@@ -153,7 +159,7 @@ def _inspect_sequence(waveform: Waveform, checkpoint: Checkpoint) -> Inspection:
     rollout = rollout_over_time(layers, waveform.duration_s / input_s)
     prediction = Prediction(facts.labels, to_scores(logits, facts.activation), logits, embedding)
     seconds = time.perf_counter() - began
-    return Inspection(waveform, facts, None, prediction, rollout, input_s, seconds, precision="float32")
+    return Inspection(waveform, facts, None, prediction, rollout, input_s, seconds, checkpoint.precision)
 
 
 def inspect_patch(inspection: Inspection, checkpoint: Checkpoint, frequency: int, time: int) -> PatchInspection:
@@ -165,9 +171,9 @@ def inspect_patch(inspection: Inspection, checkpoint: Checkpoint, frequency: int
     """
     spectrogram, grid = inspection.fed
     token = grid.token(frequency, time)
-    ((_, _, layers),) = _run(checkpoint, [spectrogram])
+    ((_, _, layers),) = _run(checkpoint, [spectrogram], inspection.precision, token)
     rollout = rollout_of_clip(layers, grid, spectrogram.clip_frames, token)
-    attention = to_grid(torch.stack([layer[token] for layer in layers]).numpy(), grid)
+    attention = to_grid(torch.stack([layer[token] for layer in layers]).float().numpy(), grid)
     return PatchInspection(frequency, time, rollout, attention)
 
 
@@ -180,20 +186,16 @@ def to_scores(logits: np.ndarray, activation: Activation) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-@torch.inference_mode()
 def _run(
-    checkpoint: Checkpoint, spectrograms: Sequence[Spectrogram]
+    checkpoint: Checkpoint, spectrograms: Sequence[Spectrogram], precision: Precision, token: int | None = None
 ) -> list[tuple[np.ndarray, np.ndarray, list[Tensor]]]:
     """Of each clip: logits (n_labels,), embedding (hidden_size,), and each layer's head means (tokens, tokens)."""
     if not spectrograms:
         return []
-    collector = HeadMeans()
-    model: Any = checkpoint.model
     inputs = torch.from_numpy(np.stack([spectrogram.values for spectrogram in spectrograms]))
-    embeddings = model.audio_spectrogram_transformer(inputs, rollout=collector).pooler_output
-    logits = model.classifier(embeddings)
+    answer = run(checkpoint.fast(precision), inputs, token=token)
     return [
-        (logits[i].numpy(), embeddings[i].numpy(), [layer[i] for layer in collector.layers])
+        (answer.logits[i].numpy(), answer.embeddings[i].numpy(), [layer[i] for layer in answer.head_means])
         for i in range(len(spectrograms))
     ]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 from ast_demo.errors import SettingsError
 
 _PREFIX = "AST_DEMO_"
+PrecisionChoice = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Settings:
         concurrency: Clips that are inspected at the same time; further visitors wait in the queue.
         viewers: Evaluations that are open in Spotlight at the same time; the least recently used is closed first. Each
             takes about 500 MB, and one more process waits to show the next one.
+        precision: What models compute in: `auto`, `float32` or `bfloat16`, see `fast_ast.choose_precision`.
         viewer_idle_s: Seconds after which a viewer that nobody uses is closed.
     """
 
@@ -33,19 +36,23 @@ class Settings:
     concurrency: int = 2
     viewers: int = 3
     viewer_idle_s: float = 1800.0
+    precision: PrecisionChoice = "auto"
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from environment variables; what is not set keeps its default.
 
     Raises:
-        SettingsError: A value is not a positive number (a whole one for `concurrency`).
+        SettingsError: A value is not a positive number (a whole one for `concurrency`), or no precision.
     """
     environment = os.environ if environment is None else environment
-    values: dict[str, float] = {}
+    values: dict[str, float | str] = {}
     for field in fields(Settings):
         variable = _PREFIX + field.name.upper()
         if variable not in environment:
+            continue
+        if field.name == "precision":
+            values[field.name] = _read_precision(variable, environment[variable])
             continue
         kind: type[float] = type(field.default)  # type: ignore[assignment]
         try:
@@ -57,3 +64,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             raise SettingsError(f"{variable} must be {expected}, but it is {environment[variable]!r}.")
         values[field.name] = value
     return Settings(**values)  # type: ignore[arg-type]
+
+
+def _read_precision(variable: str, text: str) -> str:
+    if text not in get_args(PrecisionChoice):
+        raise SettingsError(f"{variable} must be auto, float32 or bfloat16, but it is {text!r}.")
+    return text

@@ -12,9 +12,7 @@ import torch
 from transformers import ASTForAudioClassification
 
 from ast_demo.attention import (
-    HeadMeans,
     padding_of_columns,
-    register_attention,
     roll_out,
     rollout_of_clip,
     rollout_over_time,
@@ -171,31 +169,6 @@ def test_without_a_collector_the_model_is_what_it_was(tiny: tuple[Checkpoint, AS
         got, expected = checkpoint.model(values).logits, eager(values).logits
     assert (got - expected).abs().max() < 1e-5
     assert expected.std() > 0.1
-
-
-def test_a_batch_is_collected_clip_by_clip(tiny: tuple[Checkpoint, ASTForAudioClassification]) -> None:
-    checkpoint, eager = tiny
-    values = np.random.default_rng(2).standard_normal((3, 89, 43)).astype(np.float32)
-    collector = HeadMeans()
-    with torch.inference_mode():
-        checkpoint.model.audio_spectrogram_transformer(torch.from_numpy(values), rollout=collector)
-    assert len(collector.layers) == N_LAYERS
-    for i, clip in enumerate(values):
-        _, attentions = eager_attentions(eager, clip)
-        for layer, expected in zip(collector.layers, attentions.mean(axis=1), strict=True):
-            np.testing.assert_allclose(layer[i], expected, atol=1e-6)
-
-
-def test_an_attention_mask_is_refused() -> None:
-    from ast_demo.attention import _attention
-
-    tensors = [torch.zeros(1, 1, 3, 5)] * 3
-    with pytest.raises(NotImplementedError, match="without an attention mask only"):
-        _attention(torch.nn.Module(), *tensors, attention_mask=torch.ones(1, 1, 3, 3), rollout=HeadMeans())
-
-
-def test_registering_twice_is_harmless() -> None:
-    assert register_attention() == register_attention() == "ast_demo"
 
 
 # Planted answers.

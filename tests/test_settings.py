@@ -24,11 +24,12 @@ def test_every_field_is_read_from_its_variable() -> None:
             "AST_DEMO_CONCURRENCY": "5",
             "AST_DEMO_VIEWERS": "6",
             "AST_DEMO_VIEWER_IDLE_S": "7.5",
+            "AST_DEMO_PRECISION": "bfloat16",
         }
     )
     assert (settings.max_clip_s, settings.max_upload_mb) == (12.5, 10)
     assert (settings.checkpoint_cache_mb, settings.max_checkpoint_mb, settings.concurrency) == (3, 4, 5)
-    assert (settings.viewers, settings.viewer_idle_s) == (6, 7.5)
+    assert (settings.viewers, settings.viewer_idle_s, settings.precision) == (6, 7.5, "bfloat16")
     assert isinstance(settings.concurrency, int)
 
 
@@ -51,6 +52,13 @@ def test_concurrency_is_a_whole_number(value: str) -> None:
     message = f"AST_DEMO_CONCURRENCY must be a whole number above 0, but it is {value!r}."
     with pytest.raises(SettingsError, match=rf"\A{re.escape(message)}\Z"):
         read_settings({"AST_DEMO_CONCURRENCY": value})
+
+
+@pytest.mark.parametrize("value", ["", "half", "Float32", "16"])
+def test_no_precision(value: str) -> None:
+    message = f"AST_DEMO_PRECISION must be auto, float32 or bfloat16, but it is {value!r}."
+    with pytest.raises(SettingsError, match=rf"\A{re.escape(message)}\Z"):
+        read_settings({"AST_DEMO_PRECISION": value})
 
 
 def test_settings_are_frozen() -> None:

@@ -25,6 +25,7 @@ ROOMS = (
     "spectrogram",
     "patches",
     "attention",
+    "fast_ast",
     "hub",
     "checkpoints",
     "checkpoint_cache",

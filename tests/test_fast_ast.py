@@ -1,0 +1,241 @@
+"""The fast forward pass, held to 🤗 Transformers' eager one and to the textbook's rollout; bfloat16, to float32."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import ASTForAudioClassification
+
+from ast_demo import fast_ast
+from ast_demo.audio import Waveform, read_audio
+from ast_demo.checkpoint_cache import CheckpointCache
+from ast_demo.checkpoints import Checkpoint, load_checkpoint, shipped_names
+from ast_demo.fast_ast import choose_precision, has_bfloat16, make_fast, run
+from ast_demo.inspection import Inspection, inspect, inspect_batch, inspect_patch
+from ast_demo.settings import Settings
+from tests.clips import clips_of, noise, sample_clips, waveform
+from tests.reference import eager_attentions, from_special_tokens, textbook_rollout
+from tests.test_inspection import bits
+from tests.tiny import SHIPPED_SIZE, build_model, save, save_tiny
+
+# AST as published but for its depth: 1214 tokens, 12 heads of 64.
+BASE_WIDTH = {
+    **{"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "num_hidden_layers": 2},
+    **{"num_mel_bins": 128, "max_length": 1024, "patch_size": 16, "frequency_stride": 10, "time_stride": 10},
+}
+
+
+def assert_equal_to_the_textbook(checkpoint: Checkpoint, eager: ASTForAudioClassification, clip: Waveform) -> None:
+    inspection = inspect(clip, checkpoint, "float32")
+    logits, attentions = eager_attentions(eager, inspection.spectrogram.values)
+    expected = from_special_tokens(textbook_rollout(attentions)[-1], checkpoint.facts.grid)
+    np.testing.assert_allclose(inspection.rollout.final, expected, atol=1e-6)
+    assert np.abs(inspection.rollout.final - expected).max() < 1e-4 * expected.max()
+    np.testing.assert_allclose(inspection.prediction.logits, logits, atol=1e-4)
+    assert expected.max() > 1.2 * expected.mean()  # there is something to see
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_shipped_checkpoint_is_equal_to_the_textbook(name: str) -> None:
+    checkpoint = load_checkpoint(name)
+    folder = Path(__file__).parent.parent / "assets" / "checkpoints" / name
+    eager = ASTForAudioClassification.from_pretrained(folder, attn_implementation="eager", dtype="float32").eval()
+    for path in sample_clips(2):
+        assert_equal_to_the_textbook(checkpoint, eager, read_audio(path))
+
+
+@pytest.fixture(scope="module")
+def base_width(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(build_model(**BASE_WIDTH), tmp_path_factory.mktemp("base-width"))
+
+
+def test_the_published_width_is_equal_to_the_textbook(base_width: Path) -> None:
+    eager = ASTForAudioClassification.from_pretrained(base_width, attn_implementation="eager").eval()
+    (path,) = sample_clips(1)
+    assert_equal_to_the_textbook(load_checkpoint(base_width), eager, read_audio(path))
+
+
+@pytest.mark.parametrize("weights_at_a_time", [1, 223, 1000, 223 * 223 * 2, 10**9])
+def test_whatever_is_done_at_a_time(weights_at_a_time: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row by row, some rows, a clip, two clips, all three at once."""
+    model = build_model()
+    inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((3, 89, 43)).astype(np.float32))
+    eager = ASTForAudioClassification.from_pretrained(save(model, tmp_path), attn_implementation="eager").eval()
+    monkeypatch.setattr(fast_ast, "_WEIGHTS_AT_A_TIME", weights_at_a_time)
+    answer = run(make_fast(model, "float32"), inputs)
+    assert [tuple(mean.shape) for mean in answer.head_means] == [(3, 223, 223)] * 3
+    for clip, one in enumerate(inputs.numpy()):
+        logits, attentions = eager_attentions(eager, one)
+        np.testing.assert_allclose(answer.logits[clip], logits, atol=1e-5)
+        for layer, expected in zip(answer.head_means[:-1], attentions.mean(axis=1), strict=False):
+            np.testing.assert_allclose(layer[clip], expected, atol=1e-6)
+        last = attentions[-1].mean(axis=0)
+        np.testing.assert_allclose(answer.head_means[-1][clip, :2], last[:2], atol=1e-6)
+        assert not answer.head_means[-1][clip, 2:].any()  # nobody reads them
+
+
+def test_without_biases(tmp_path: Path) -> None:
+    model = build_model(qkv_bias=False)
+    inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((1, 89, 43)).astype(np.float32))
+    with torch.inference_mode():
+        expected = model(inputs).logits
+    assert (run(make_fast(model, "float32"), inputs).logits - expected).abs().max() < 1e-5
+    assert (run(make_fast(model, "bfloat16"), inputs).logits - expected).abs().max() < 0.1
+
+
+# In bfloat16.
+
+
+def correlation(got: list[Inspection], exact: list[Inspection]) -> float:
+    shown, expected = (np.concatenate([one.rollout.final.ravel() for one in several]) for several in (got, exact))
+    return float(np.corrcoef(shown, expected)[0, 1])
+
+
+def assert_near(got: Inspection, exact: Inspection) -> None:
+    assert (got.precision, exact.precision) == ("bfloat16", "float32")
+    assert np.abs(got.prediction.scores - exact.prediction.scores).max() < 2e-2
+    assert correlation([got], [exact]) > 0.9998
+    assert got.rollout.final.sum() + got.rollout.special_share[-1] == pytest.approx(1, abs=1e-3)
+    # The same top 5, where their scores differ by more than the precision tells apart.
+    scores = np.sort(exact.prediction.scores)[::-1]
+    best = {label for label, _ in exact.prediction.top(5)}
+    if len(scores) < 6 or scores[4] - scores[5] > 1e-3:
+        assert {label for label, _ in got.prediction.top(5)} == best
+
+
+@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("source", ["samples", "recordings"])
+def test_bfloat16_on_the_shipped_checkpoints(source: str, name: str) -> None:
+    checkpoint = load_checkpoint(name)
+    clips = [read_audio(path) for path in clips_of(source, 20)]
+    got, exact = ([inspect(clip, checkpoint, precision) for clip in clips] for precision in ("bfloat16", "float32"))
+    assert len(got) == 20
+    for one, other in zip(got, exact, strict=True):
+        assert_near(one, other)
+    assert correlation(got, exact) > 0.9999
+
+
+def test_bfloat16_at_the_published_width(base_width: Path) -> None:
+    checkpoint = load_checkpoint(base_width)
+    (path,) = sample_clips(1)
+    clip = read_audio(path)
+    assert_near(inspect(clip, checkpoint, "bfloat16"), inspect(clip, checkpoint, "float32"))
+
+
+def test_a_batch_and_a_patch_in_bfloat16(tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(save_tiny(tmp_path))
+    clips = [waveform(noise(seconds, seed)) for seed, seconds in enumerate((0.61, 0.03, 2.0))]
+    for clip, got in zip(clips, inspect_batch(clips, checkpoint, "bfloat16"), strict=True):
+        alone = inspect(clip, checkpoint, "bfloat16")
+        assert got.precision == "bfloat16"
+        np.testing.assert_allclose(got.prediction.scores, alone.prediction.scores, atol=1e-3)
+        np.testing.assert_allclose(got.rollout.maps, alone.rollout.maps, atol=1e-4)
+    exact = inspect_patch(inspect(clips[0], checkpoint, "float32"), checkpoint, 2, 3)
+    patch = inspect_patch(inspect(clips[0], checkpoint, "bfloat16"), checkpoint, 2, 3)
+    assert patch.attention.dtype == patch.rollout.maps.dtype == np.float32
+    np.testing.assert_allclose(patch.rollout.final, exact.rollout.final, rtol=0.02, atol=1e-3)
+    np.testing.assert_allclose(patch.attention, exact.attention, rtol=0.02, atol=1e-3)
+
+
+# Which precision.
+
+
+def test_auto_is_exact_unless_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    for native in (True, False):
+        monkeypatch.setattr(fast_ast, "has_bfloat16", lambda native=native: native)
+        assert choose_precision("auto", 3_000_000) == "float32"
+        assert choose_precision("auto", 87_000_000) == ("bfloat16" if native else "float32")
+        for asked in ("float32", "bfloat16"):
+            assert {choose_precision(asked, size) for size in (3_000_000, 87_000_000)} == {asked}
+
+
+def test_the_processor_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for known, expected in (
+        ({"avx512_bf16": True}, True),
+        ({"amx_bf16": True}, True),
+        ({"avx2": True}, False),
+        ({}, False),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known)
+        assert has_bfloat16() == expected
+
+
+def test_a_checkpoint_is_inspected_in_the_precision_of_the_settings(tmp_path: Path) -> None:
+    save_tiny(tmp_path)
+    clip = waveform(noise(0.61))
+    for asked, expected in (("auto", "float32"), ("float32", "float32"), ("bfloat16", "bfloat16")):
+        assert inspect(clip, load_checkpoint(tmp_path, Settings(precision=asked))).precision == expected
+
+
+# Made once, shared, counted.
+
+
+def test_float32_takes_no_memory_of_its_own(tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(save_tiny(tmp_path))
+    before = checkpoint.n_bytes
+    inspect(waveform(noise(0.61)), checkpoint, "float32")
+    assert checkpoint.n_bytes == before
+
+
+def test_bfloat16_weights_are_made_once_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = load_checkpoint(save_tiny(tmp_path))
+    before, made = checkpoint.n_bytes, []
+    monkeypatch.setattr("ast_demo.checkpoints.make_fast", lambda *given: made.append(given) or make_fast(*given))
+    clip, together = waveform(noise(0.61)), threading.Barrier(3)
+
+    def visit() -> None:
+        together.wait()
+        inspect(clip, checkpoint, "bfloat16")
+
+    visitors = [threading.Thread(target=visit) for _ in range(3)]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join()
+    assert len(made) == 1
+    n_matrix = 3 * (4 * 34 * 34 + 2 * 34 * 53)  # layers · numbers in the matrices of each
+    assert checkpoint.n_bytes == before + 2 * n_matrix
+
+
+def test_the_cache_lets_go_when_bfloat16_weights_are_made(tmp_path: Path) -> None:
+    folders = [save_tiny(tmp_path / name) for name in ("one", "other")]
+    n_bytes = load_checkpoint(folders[0]).n_bytes
+    cache = CheckpointCache(Settings(checkpoint_cache_mb=2.5 * n_bytes / 1e6))
+    one, other = (cache.load(folder) for folder in folders)
+    assert (cache.load(folders[0]), cache.load(folders[1])) == (one, other)
+    inspect(waveform(noise(0.61)), one, "bfloat16")
+    inspect(waveform(noise(0.61)), other, "bfloat16")
+    assert one.n_bytes + other.n_bytes > 2.5 * n_bytes
+    assert cache.load(folders[1]) is other
+    assert cache.load(folders[0]) is not one
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_two_threads_at_once_get_what_they_get_alone(precision: str, tmp_path: Path) -> None:
+    config = {**SHIPPED_SIZE, "num_hidden_layers": 2, "max_length": 512, "frequency_stride": 12, "time_stride": 12}
+    checkpoint = load_checkpoint(save(build_model(**config), tmp_path))
+    clips = [read_audio(path) for path in sample_clips(2)]
+    alone = [bits(inspect(clip, checkpoint, precision)) for clip in clips]
+    got = at_once([lambda clip=clip: bits(inspect(clip, checkpoint, precision)) for clip in clips], times=8)
+    assert got == [[one] * 8 for one in alone]
+    assert alone[0] != alone[1]
+
+
+def at_once(calls: list[Callable[[], object]], times: int) -> list[list[object]]:
+    together, results = threading.Barrier(len(calls)), [[] for _ in calls]
+
+    def visit(index: int) -> None:
+        together.wait()
+        results[index] += [calls[index]() for _ in range(times)]
+
+    threads = [threading.Thread(target=visit, args=(index,)) for index in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
