@@ -267,6 +267,8 @@ def finetune(
         card=recipe.card,
         progress=lambda line: typer.echo(line, err=True),
     )
+    if not result.metrics:
+        return  # one of several processes; the main one speaks of the result
     for name, value in result.metrics.items():
         typer.echo(f"{name:>24}  {value:.4g}")
     typer.echo(f"Wrote {result.folder}", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -380,6 +381,22 @@ def test_a_full_disk_leaves_nothing_that_looks_like_a_checkpoint(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["training"]
     monkeypatch.undo()
     assert finetune(tones, CONFIG, tmp_path / "out", options, progress=lambda _: None).steps == 1  # it goes on
+
+
+@pytest.mark.parametrize("most_bytes", [8_000, 100_000, 180_000], ids=["spectrograms", "weights", "optimiser"])
+def test_files_that_cannot_be_written_to_their_end_are_told_in_a_sentence(
+    most_bytes: int, tones: LabelledClips, tmp_path: Path
+) -> None:
+    """As on a full disk, the system cuts what NumPy, safetensors and PyTorch write."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    options = replace(QUICK, stages=(Stage(1, 4),), evaluations=1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        with pytest.raises(DataError, match=r"^The checkpoint cannot be written to .*\.$"):
+            finetune(tones, CONFIG, tmp_path / "out", options, progress=lambda _: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["training"]
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_read(tones: LabelledClips, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from ast_demo.finetuning.batches import Batch, SpectrogramBatches, WaveformBatch
 from ast_demo.finetuning.learner import Learner
 from ast_demo.finetuning.options import FinetuneOptions, Stage
 from ast_demo.finetuning.order import DrawingOrder
+from ast_demo.finetuning.processes import is_main_process
 from ast_demo.finetuning.small_ast import grid_of
 from ast_demo.finetuning.split import Split
 from ast_demo.labelled_clips import LabelledClip, LabelledClips
@@ -143,7 +144,7 @@ def _read_spectrograms(
         wave = _read(clip, unreadable)
         mine = how if i < n_own else replace(how, copies=0)
         versions.append(make_versions(wave, settings, mine, (options.seed, 4, i)) if wave else ())
-    if any(versions):
+    if any(versions) and is_main_process():
         save_bank(work / "bank", key, versions)
     return versions
 

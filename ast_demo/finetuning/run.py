@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from safetensors import SafetensorError
 from transformers import PretrainedConfig
 
 from ast_demo.errors import DataError
@@ -19,6 +20,7 @@ from ast_demo.finetuning.card import CardText, write_card
 from ast_demo.finetuning.feed import Progress, feed
 from ast_demo.finetuning.learner import Learner, prepare_learner
 from ast_demo.finetuning.options import FinetuneOptions, check_options, options_as_json
+from ast_demo.finetuning.processes import is_main_process
 from ast_demo.finetuning.saving import check_same_run, last_state, save_model
 from ast_demo.finetuning.scores import compute_metrics, predict
 from ast_demo.finetuning.split import Split, split_clips, write_split
@@ -28,7 +30,10 @@ from ast_demo.labelled_clips import LabelledClips
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """What a run gave: where the checkpoint is, its metrics on the held-out clips, and what could not be read."""
+    """What a run gave: where the checkpoint is, its metrics on the held-out clips, and what could not be read.
+
+    Of several processes that train together, only the main one measures; the others have no metrics.
+    """
 
     folder: Path
     metrics: dict[str, float]
@@ -64,6 +69,8 @@ def finetune(
     """
     options = options or FinetuneOptions()
     output = Path(output)
+    if not is_main_process():
+        progress = _say_nothing
     if (output / "config.json").exists():
         raise DataError(f"{str(output)!r} holds a checkpoint already. Choose another folder, or remove it.")
     check_options(options)
@@ -72,8 +79,23 @@ def finetune(
     learner = prepare_learner(base, labels, clips.multi_label, options)
     try:
         return _run(learner, split, labels, output, options, extra, card or CardText(), progress)
-    except OSError as error:
-        raise DataError(f"The checkpoint cannot be written to {str(output)!r}: {error.strerror or error}.") from error
+    except (OSError, SafetensorError) as error:
+        # NumPy, PyTorch and safetensors each say in a way of their own that a file ends too early.
+        reason = (isinstance(error, OSError) and error.strerror) or "a file could not be written to its end"
+        raise DataError(
+            f"The checkpoint cannot be written to {str(output)!r}: {reason}{_say_space(output)}."
+        ) from error
+
+
+def _say_space(folder: Path) -> str:
+    """How much the disk still takes, where that can be the reason that it took no more."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free_mb = shutil.disk_usage(existing).free / 1e6
+    return f" ({free_mb:.1f} MB are free there)" if free_mb < 1000 else ""
+
+
+def _say_nothing(line: str) -> None:
+    pass
 
 
 def _check_labels(clips: LabelledClips, extra: Sequence[LabelledClips]) -> tuple[str, ...]:
@@ -107,7 +129,7 @@ def _run(
     trainer = make_trainer(learner.model, fed, work, options, progress)
     trainer.train(resume_from_checkpoint=last_state(work))
     result = FinetuneResult(output, {}, trainer.state.global_step, fed.unreadable)
-    if not trainer.is_world_process_zero():
+    if not is_main_process():
         return result
     partial = work / "checkpoint"
     shutil.rmtree(partial, ignore_errors=True)

@@ -16,6 +16,7 @@ from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import DataError
 from ast_demo.finetuning.learner import Learner
 from ast_demo.finetuning.options import FinetuneOptions, options_as_json
+from ast_demo.finetuning.processes import is_main_process
 from ast_demo.finetuning.split import Split
 from ast_demo.spectrogram import InputSettings
 
@@ -39,7 +40,8 @@ def check_same_run(work: Path, options: FinetuneOptions, split: Split, labels: S
             f"{str(work.parent)!r} holds an unfinished run with other clips or other options. "
             "Start it again as it was, or choose another folder."
         )
-    file.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+    if is_main_process():
+        file.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
 
 
 def last_state(work: Path) -> str | None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ast_demo.finetuning.feed import Fed, Progress
 from ast_demo.finetuning.muon import MuonWithAdamW
 from ast_demo.finetuning.options import FinetuneOptions
+from ast_demo.finetuning.processes import count_processes, is_main_process
 from ast_demo.finetuning.scores import compute_metrics, predict, soft_loss
 
 
@@ -22,7 +23,7 @@ def make_trainer(model: Any, fed: Fed, work: Path, options: FinetuneOptions, pro
     from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     # Each process takes its share of the batches.
-    steps = math.ceil(len(fed.batches) / int(os.environ.get("WORLD_SIZE", "1")))
+    steps = math.ceil(len(fed.batches) / count_processes())
     every = max(1, steps // (options.evaluations or options.epochs))
 
     class _Trainer(Trainer):
@@ -55,6 +56,12 @@ def make_trainer(model: Any, fed: Fed, work: Path, options: FinetuneOptions, pro
                 {key: value.detach().clone().contiguous() for key, value in state.items()}, folder / "model.safetensors"
             )
 
+        def _save_checkpoint(self, *arguments: Any) -> None:
+            try:
+                super()._save_checkpoint(*arguments)
+            except (RuntimeError, SafetensorError) as error:  # as PyTorch and safetensors say that a disk is full
+                raise OSError(str(error)) from error
+
         def evaluate(self, *ignored: Any, **also_ignored: Any) -> dict[str, float]:
             logits = predict(self.model, fed.validation, bfloat16=options.bfloat16)
             metrics = compute_metrics(logits, fed.truth, fed.validation_clips, options)
@@ -74,10 +81,10 @@ def make_trainer(model: Any, fed: Fed, work: Path, options: FinetuneOptions, pro
             shown = ", ".join(
                 f"{k.removeprefix('eval_')} {v:.4g}" for k, v in (logs or {}).items() if k.startswith(wanted)
             )
-            if shown and state.is_world_process_zero:
+            if shown:
                 progress(f"Step {state.global_step} of {state.max_steps}, {minutes:.0f} min left: {shown}")
 
-    callbacks: list[TrainerCallback] = [_Lines(), *_tensorboard(work)]
+    callbacks: list[TrainerCallback] = [_Lines(), *(_tensorboard(work) if is_main_process() else [])]
     if options.patience:
         callbacks.append(EarlyStoppingCallback(options.patience))
     arguments = TrainingArguments(
