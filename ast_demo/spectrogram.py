@@ -21,7 +21,7 @@ from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
 
 HOP_S = HOP_LENGTH / SAMPLE_RATE  # 0.01 s from one frame to the next
 FRAME_S = FRAME_LENGTH / SAMPLE_RATE  # 0.025 s of sound in each frame
-_FFT_LENGTH = 512
+FFT_LENGTH = 512
 _PRE_EMPHASIS = 0.97
 _LOWEST_HZ, _HIGHEST_HZ = 20.0, SAMPLE_RATE / 2
 _FLOOR = 1.192092955078125e-07  # the single-precision epsilon, Kaldi's guard before the logarithm
@@ -96,7 +96,7 @@ def log_mel(samples: Tensor, n_mels: int = 128) -> Tensor:
     Returns:
         (batch, frames, n_mels), float32.
     """
-    window, filters = _window_and_filters(n_mels)
+    window, filters = _window(), filter_bank(n_mels)
     # Double precision up to the spectrum, single from there, as the extractor: beside a loud tone the bins that hold
     # next to nothing are where the rounding of a Fourier transform shows, and the logarithm magnifies it.
     frames = samples.to(torch.float64).unfold(-1, FRAME_LENGTH, HOP_LENGTH)
@@ -104,7 +104,7 @@ def log_mel(samples: Tensor, n_mels: int = 128) -> Tensor:
     # Kaldi's pre-emphasis takes the first sample of a frame as its own predecessor.
     previous = torch.cat((frames[..., :1], frames[..., :-1]), dim=-1)
     frames = torch.sub(frames, previous, alpha=_PRE_EMPHASIS) * window.to(samples.device)
-    spectrum = torch.fft.rfft(frames, n=_FFT_LENGTH)
+    spectrum = torch.fft.rfft(frames, n=FFT_LENGTH)
     power = spectrum.real.float().square() + spectrum.imag.float().square()
     return (power @ filters.to(samples.device)).clamp_(min=_FLOOR).log_()
 
@@ -148,12 +148,17 @@ def _from_mel(mel: np.ndarray) -> np.ndarray:
     return 700.0 * np.expm1(mel / 1127.0)
 
 
+@lru_cache(maxsize=1)
+def _window() -> Tensor:
+    """Hann window (400,) in double precision."""
+    return torch.hann_window(FRAME_LENGTH, periodic=False, dtype=torch.float64)
+
+
 @lru_cache(maxsize=8)
-def _window_and_filters(n_mels: int) -> tuple[Tensor, Tensor]:
-    """Hann window (400,) in double precision, and filter bank (257, n_mels): triangles whose sides are straight on the mel scale."""
-    window = torch.hann_window(FRAME_LENGTH, periodic=False, dtype=torch.float64)
-    mel_of_bin = _to_mel(np.linspace(0, SAMPLE_RATE / 2, _FFT_LENGTH // 2 + 1))[:, None]
+def filter_bank(n_mels: int) -> Tensor:
+    """(257, n_mels): triangles whose sides are straight on the mel scale, neighbours crossing at one half."""
+    mel_of_bin = _to_mel(np.linspace(0, SAMPLE_RATE / 2, FFT_LENGTH // 2 + 1))[:, None]
     corners = np.linspace(_to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ), n_mels + 2)
     width = corners[1] - corners[0]
     rising, falling = (mel_of_bin - corners[:-2]) / width, (corners[2:] - mel_of_bin) / width
-    return window, torch.from_numpy(np.maximum(0, np.minimum(rising, falling))).to(torch.float32)
+    return torch.from_numpy(np.maximum(0, np.minimum(rising, falling))).to(torch.float32)
