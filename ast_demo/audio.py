@@ -41,6 +41,7 @@ class Waveform:
         original_rate: Sampling rate of the recording in hertz.
         channels: Channels of the recording; `samples` is their mean.
         notes: What was changed on the way that a listener might miss, a sentence each.
+        start_s: Where it begins in the recording that it was cut from, in seconds.
     """
 
     samples: np.ndarray
@@ -48,6 +49,7 @@ class Waveform:
     original_rate: int
     channels: int
     notes: tuple[str, ...] = ()
+    start_s: float = 0.0
 
     @property
     def duration_s(self) -> float:

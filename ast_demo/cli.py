@@ -39,28 +39,62 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all scores and facts.")] = False,
     output: Annotated[Path | None, typer.Option(help="Folder for pictures, arrays (NPZ) and JSON.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many scores to print.")] = 5,
+    at: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Of a recording longer than the input: inspect the window here."),
+    ] = 0.0,
+    keep: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Split the sound by the rollout: keep this share, score both halves again.",
+        ),
+    ] = None,
 ) -> None:
-    """Show a clip to a checkpoint: scores, and on request pictures of what it heard."""
+    """Show a clip to a checkpoint: scores, and on request pictures of what it heard, and the sound in two halves.
+
+    Of a recording that is longer than the checkpoint's input, these are of one window; all windows are told as well.
+    """
     from ast_demo.audio import read_audio
     from ast_demo.checkpoints import default_checkpoint, load_checkpoint
-    from ast_demo.inspection import inspect, summarise
+    from ast_demo.export import describe_clip, write_inspection
+    from ast_demo.hearing import split_clip, tell_halves
+    from ast_demo.inspection import inspect
+    from ast_demo.maps import rollout_map
+    from ast_demo.windows import begin_timeline, cut_window, look_through, nearest_window, window_starts
 
     settings = read_settings()
-    waveform = read_audio(clip, max_s=settings.max_clip_s)
-    inspection = inspect(waveform, load_checkpoint(checkpoint or default_checkpoint(), settings))
+    recording = read_audio(clip, max_s=settings.max_clip_s)
+    loaded = load_checkpoint(checkpoint or default_checkpoint(), settings)
+    starts = window_starts(len(recording.samples), loaded)
+    window_s = cut_window(recording, loaded, 0).duration_s
+    window = cut_window(recording, loaded, starts[nearest_window(starts, window_s, at)])
+    inspection = inspect(window, loaded)
+    known = begin_timeline(recording, inspection) if window.start_s == 0 else None
+    timeline = look_through(recording, loaded, known)
+    halves = None if keep is None else split_clip(inspection, rollout_map(inspection), loaded, keep)
     if output is not None:
-        from ast_demo.export import write_inspection
-
-        for path in write_inspection(inspection, output):
+        for path in write_inspection(inspection, output, timeline=timeline, halves=halves):
             typer.echo(f"Wrote {path}", err=True)
     if as_json:
-        typer.echo(json.dumps(summarise(inspection), ensure_ascii=False))
+        typer.echo(json.dumps(describe_clip(inspection, timeline, halves), ensure_ascii=False))
         return
-    for note in waveform.notes:
+    for note in recording.notes:
         typer.echo(f"Note: {note}", err=True)
-    _tell_what_is_cut_off("the checkpoint", inspection)
+    if len(starts) > 1:
+        mean = ", ".join(f"{label} {score:.0%}" for label, score in timeline.pooled.top(3))
+        typer.echo(
+            f"Note: the checkpoint hears {window_s:.2f} s at once; these are the scores of {window.start_s:.2f} to "
+            f"{window.start_s + window.duration_s:.2f} s of {recording.duration_s:.2f} s. "
+            f"Mean of {len(starts)} windows: {mean}. `--at SECONDS` shows another window, `--json` tells all.",
+            err=True,
+        )
     for label, score in inspection.prediction.top(top):
         typer.echo(f"{score:7.2%}  {label}")
+    if halves is not None:
+        typer.echo(tell_halves(inspection, halves))
 
 
 @app.command()
@@ -132,6 +166,13 @@ def evaluate(
     held_out: Annotated[
         bool, typer.Option(help="Only the clips that the first checkpoint's fine-tuning has held out.")
     ] = False,
+    windows: Annotated[
+        bool,
+        typer.Option(
+            "--windows/--beginning",
+            help="Of a clip longer than the input: the mean score of overlapping windows, or its beginning alone.",
+        ),
+    ] = True,
 ) -> None:
     """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
     from ast_demo.checkpoint_cache import CheckpointCache
@@ -152,6 +193,7 @@ def evaluate(
         output,
         label_map=read_label_map(label_map) if label_map else None,
         max_clip_s=settings.max_clip_s,
+        windows=windows,
         progress=_progress_line(),
     )
     write_layout(result)

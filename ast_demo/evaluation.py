@@ -127,6 +127,7 @@ def evaluate(
     *,
     label_map: Mapping[str, str] | None = None,
     max_clip_s: float = 600.0,
+    windows: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
     engine: Engine = evaluate_here,
 ) -> Evaluation:
@@ -139,6 +140,8 @@ def evaluate(
         references: Names, folders or Hub ids.
         load: Gives the checkpoint of a reference, as `CheckpointCache.load` does.
         label_map: What labels of the data are called by the checkpoints. Case, spaces and underscores do not matter.
+        windows: Of a clip that is longer than a checkpoint's input, the scores are the mean over overlapping windows;
+            otherwise those of its beginning. Clips that fit are the same either way.
         progress: Told how many of how many clips are done; what it raises stops the run, and what is done is kept.
         engine: What does the work: this machine, or many.
 
@@ -158,9 +161,9 @@ def evaluate(
     names = tuple(one.name for one in facts)
     if len(set(names)) < len(names):
         raise CheckpointError(f"Expected checkpoints with different names, got {', '.join(names)}.")
-    question = Question(tuple(references), dict(label_map or {}), max_clip_s)
+    question = Question(tuple(references), dict(label_map or {}), max_clip_s, windows)
     _check_labels(clips, facts, question.label_map)
-    _check_same_run(clips, facts, question.label_map, folder)
+    _check_same_run(clips, facts, question, folder)
     finished, there = count_rows(folder), find_parts(folder)
     parts = (clips.clips[start : start + CLIPS_A_PART] for start in range(0, len(clips.clips), CLIPS_A_PART))
     missing = tuple((number, part) for number, part in enumerate(parts) if number not in there)
@@ -233,11 +236,10 @@ def _check_labels(clips: LabelledClips, facts: Sequence[CheckpointFacts], label_
             )
 
 
-def _check_same_run(
-    clips: LabelledClips, facts: Sequence[CheckpointFacts], label_map: Mapping[str, str], folder: Path
-) -> None:
+def _check_same_run(clips: LabelledClips, facts: Sequence[CheckpointFacts], question: Question, folder: Path) -> None:
     """Make the folder, or make sure that what is in it is a part of the same evaluation."""
-    described = repr([(clip.name, clip.labels) for clip in clips.clips]) + repr(facts) + repr(sorted(label_map.items()))
+    asked = (facts, sorted(question.label_map.items()), question.windows)
+    described = repr([(clip.name, clip.labels) for clip in clips.clips]) + repr(asked)
     run = {
         "clips_a_part": CLIPS_A_PART,
         "fingerprint": hashlib.sha256(described.encode()).hexdigest(),

@@ -22,6 +22,7 @@ from ast_demo.errors import AudioError
 from ast_demo.figures import rollout_thumbnail, spectrogram_thumbnail
 from ast_demo.inspection import Inspection, inspect_batch
 from ast_demo.labelled_clips import LabelledClip
+from ast_demo.windows import inspect_recordings
 
 _BATCH_BYTES, _MOST_A_BATCH = 64_000_000, 16
 _FLOAT32_BYTES = 4
@@ -35,11 +36,13 @@ class Question:
         references: Names, folders or Hub ids of the checkpoints.
         label_map: What labels of the data are called by the checkpoints.
         max_clip_s: Longest clip that is read.
+        windows: Pool the scores over the windows of a clip that is longer than the input; else its beginning counts.
     """
 
     references: tuple[str, ...]
     label_map: Mapping[str, str] = field(default_factory=dict)
     max_clip_s: float = 600.0
+    windows: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,11 @@ def answer(
     for reference in question.references:
         checkpoint = load(reference)
         size = clips_a_batch(checkpoint.facts)
+        show = inspect_recordings if question.windows else inspect_batch
         for start in range(0, len(readable), size):
             batch = readable[start : start + size]
             waveforms = [one.waveform for one in batch if one.waveform is not None]
-            for one, inspection in zip(batch, inspect_batch(waveforms, checkpoint), strict=True):
+            for one, inspection in zip(batch, show(waveforms, checkpoint), strict=True):
                 yield pool.submit(_describe, one, inspection, question.label_map)
 
 
@@ -145,6 +149,7 @@ def _columns_of(inspection: Inspection, clip: LabelledClip, label_map: Mapping[s
         "top_3": ", ".join(f"{label} {score:.1%}" for label, score in top),
         "padding_share": inspection.padding_share,
         "truncated_s": inspection.truncated_s,
+        "window_start_s": inspection.waveform.start_s,  # of what is pictured; the scores are of all windows
         "rollout_on_padding": float(inspection.rollout.padding_share[-1]),
         "scores": prediction.scores.astype(np.float32),
         "embedding": prediction.embedding.astype(np.float32),

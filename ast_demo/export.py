@@ -21,7 +21,9 @@ from ast_demo.figures import (
     to_png,
     waveform_figure,
 )
+from ast_demo.hearing import Halves, summarise_halves, to_wav
 from ast_demo.inspection import Inspection, summarise
+from ast_demo.windows import Timeline, summarise_windows
 
 _FIGURES = {
     "waveform": waveform_figure,
@@ -38,11 +40,13 @@ def draw(inspection: Inspection, look: Look = Look()) -> dict[str, bytes]:
     return {name: to_png(_FIGURES[name](inspection, look), look) for name in names}
 
 
-def arrays(inspection: Inspection) -> bytes:
+def arrays(inspection: Inspection, timeline: Timeline | None = None, halves: Halves | None = None) -> bytes:
     """The arrays of an inspection as a compressed NPZ.
 
     samples (n,), spectrogram (frames, mel bins) as fed (none without a patch grid), rollout (frequency, time) through
     all layers, rollout_by_depth (layers, frequency, time), logits, scores (labels,), embedding (hidden size,), labels.
+    With a timeline: window_start_s (windows,), window_scores (windows, labels). With halves: mask (frames of the clip,
+    mel bins), what was kept of the amplitude.
     """
     prediction = inspection.prediction
     contents: dict[str, Any] = {
@@ -56,6 +60,11 @@ def arrays(inspection: Inspection) -> bytes:
     }
     if inspection.spectrogram is not None:
         contents["spectrogram"] = inspection.spectrogram.values
+    if timeline is not None:
+        contents["window_start_s"] = np.array([window.start_s for window in timeline.windows])
+        contents["window_scores"] = np.stack([window.prediction.scores for window in timeline.windows])
+    if halves is not None:
+        contents["mask"] = halves.mask.T.astype(np.float32)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **contents)
     return buffer.getvalue()
@@ -97,11 +106,20 @@ def folder_of(comparison: Comparison, number: int, folder: Path) -> Path:
     return folder / f"{number}-{comparison.inspections[number - 1].checkpoint.name.replace('/', '--')}"
 
 
-def write_inspection(inspection: Inspection, folder: Path, pictures: dict[str, bytes] | None = None) -> list[Path]:
+def write_inspection(
+    inspection: Inspection,
+    folder: Path,
+    pictures: dict[str, bytes] | None = None,
+    *,
+    timeline: Timeline | None = None,
+    halves: Halves | None = None,
+) -> list[Path]:
     """Write pictures, inspection.json and inspection.npz into a folder, which is made if need be.
 
     Args:
         pictures: As `draw` gives them; drawn now by default.
+        timeline: Of the recording that the clip is a window of; told in the JSON and the NPZ.
+        halves: The halves of the clip, written as kept.wav and removed.wav, and told in the JSON and the NPZ.
 
     Returns:
         The files, pictures first.
@@ -111,9 +129,20 @@ def write_inspection(inspection: Inspection, folder: Path, pictures: dict[str, b
     """
     pictures = pictures or draw(inspection)
     contents = {f"{name}.png": picture for name, picture in pictures.items()}
-    contents["inspection.json"] = (json.dumps(summarise(inspection), indent=2, ensure_ascii=False) + "\n").encode()
-    contents["inspection.npz"] = arrays(inspection)
+    if halves is not None:
+        contents |= {"kept.wav": to_wav(halves.kept.waveform), "removed.wav": to_wav(halves.removed.waveform)}
+    summary = describe_clip(inspection, timeline, halves)
+    contents["inspection.json"] = (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode()
+    contents["inspection.npz"] = arrays(inspection, timeline, halves)
     return _write_files(folder, contents)
+
+
+def describe_clip(
+    inspection: Inspection, timeline: Timeline | None = None, halves: Halves | None = None
+) -> dict[str, object]:
+    """All that is known of a clip as one JSON object; the halves under `halves`."""
+    summary = summarise(inspection) if timeline is None else summarise_windows(inspection, timeline)
+    return summary | ({} if halves is None else {"halves": summarise_halves(halves)})
 
 
 def _write_files(folder: Path, contents: dict[str, bytes]) -> list[Path]:

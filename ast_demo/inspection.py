@@ -209,7 +209,8 @@ def summarise(inspection: Inspection) -> dict[str, object]:
         "checkpoint": facts.name,
         "activation": facts.activation,
         "activation_reason": facts.activation_reason,
-        "predictions": _listed(inspection.prediction.top()),
+        "predictions": to_list(inspection.prediction.top()),
+        "start_s": inspection.waveform.start_s,
         "duration_s": round(inspection.waveform.duration_s, 4),
         "original_rate": inspection.waveform.original_rate,
         "channels": inspection.waveform.channels,
@@ -229,5 +230,6 @@ def summarise(inspection: Inspection) -> dict[str, object]:
     }
 
 
-def _listed(top: Sequence[tuple[str, float]]) -> list[dict[str, object]]:
+def to_list(top: Sequence[tuple[str, float]]) -> list[dict[str, object]]:
+    """Labels and scores as they are written to JSON."""
     return [{"label": label, "score": score} for label, score in top]

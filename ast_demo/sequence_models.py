@@ -47,6 +47,15 @@ def run_sequence_model(
     layers = [layer[0].mean(dim=0) for layer in outputs.attentions or ()]
     if not layers or any(layer.shape != layers[0].shape or layer.shape[0] != layer.shape[1] for layer in layers):
         raise CheckpointError(f"{name!r} shows no attention between its tokens, so there is no rollout of it.")
-    # Whisper's extractor fills up to a fixed length; the others take the clip as long as it is.
-    input_s = float(getattr(extractor, "chunk_length", 0) or len(samples) / SAMPLE_RATE)
+    input_s = _fixed_length_s(checkpoint) or len(samples) / SAMPLE_RATE
     return outputs.logits[0].numpy(), outputs.hidden_states[-1][0].mean(dim=0).numpy(), layers, input_s
+
+
+def longest_input_s(checkpoint: Checkpoint) -> float:
+    """Seconds of sound that are heard at once."""
+    return min(_fixed_length_s(checkpoint) or LONGEST_S, LONGEST_S)
+
+
+def _fixed_length_s(checkpoint: Checkpoint) -> float:
+    """Whisper's extractor fills up to a fixed length; the others take the clip as long as it is: 0."""
+    return float(getattr(checkpoint.extractor, "chunk_length", 0))

@@ -136,7 +136,7 @@ def test_output_gets_pictures_arrays_and_facts(
                 assert picture.size[0] == 1800
 
 
-def test_what_is_cut_off_or_limited_is_noted_beside_the_scores(
+def test_what_is_limited_or_longer_than_the_input_is_noted_beside_the_scores(
     run: Callable[..., Done], tiny: Path, tmp_path: Path
 ) -> None:
     loud = tmp_path / "loud.wav"
@@ -144,10 +144,41 @@ def test_what_is_cut_off_or_limited_is_noted_beside_the_scores(
     done = run("inspect", loud, "--checkpoint", tiny)
     assert done.code == 0
     assert len(done.out.splitlines()) == 5
-    limited, cut_off = done.err.splitlines()
+    limited, windows = done.err.splitlines()
     assert re.fullmatch(r"Note: \d+\.\d\d% of the samples were beyond full scale .*", limited)
-    # 89 frames are 88 · 0.01 + 0.025 s.
-    assert cut_off == "Note: the checkpoint hears the first 0.91 s only; 1.00 s are cut off."
+    # 89 frames are 88 · 0.01 + 0.025 s; windows begin every 44 frames, and the last ends with the recording.
+    assert windows.startswith(
+        "Note: the checkpoint hears 0.91 s at once; these are the scores of 0.00 to 0.91 s of 1.91 s. Mean of 4 windows: "
+    )
+    shown = json.loads(run("inspect", loud, "--checkpoint", tiny, "--json", "--at", "1.2").out)
+    assert [window["start_s"] for window in shown["windows"]] == [0, 0.44, 0.88, 1.0]
+    assert shown["start_s"] == 0.88
+    np.testing.assert_allclose(
+        [row["score"] for row in shown["predictions"]],
+        [row["score"] for row in shown["windows"][2]["predictions"]],
+        atol=1e-6,
+    )
+    assert shown["duration_s"] == 1.905
+    assert shown["truncated_s"] == pytest.approx(1.0)
+
+
+def test_the_sound_in_two_halves(run: Callable[..., Done], clip: Path, tiny: Path, tmp_path: Path) -> None:
+    done = run("inspect", clip, "--checkpoint", tiny, "--keep", "0.3", "--output", tmp_path / "results")
+    assert done.code == 0
+    assert done.out.splitlines()[-1].startswith("'")
+    assert "in the kept half" in done.out
+    halves = [read_audio(tmp_path / "results" / f"{name}.wav") for name in ("kept", "removed")]
+    np.testing.assert_allclose(sum(half.samples for half in halves), read_audio(clip).samples, atol=1e-6)
+    told = json.loads((tmp_path / "results" / "inspection.json").read_text())["halves"]
+    assert (told["map"], told["keep"]) == ("rollout", 0.3)
+    for half, name in zip(halves, ("kept", "removed"), strict=True):
+        again = inspect(half, load_checkpoint(tiny)).prediction.top()
+        assert [row["label"] for row in told[name]] == [label for label, _ in again]
+        assert [row["score"] for row in told[name]] == pytest.approx([score for _, score in again], abs=1e-5)
+    with np.load(tmp_path / "results" / "inspection.npz") as arrays:
+        assert arrays["mask"].shape == (48, 43)  # frames × mel bins, as the spectrogram
+        assert arrays["mask"].mean() == pytest.approx(0.3, abs=0.01)
+        assert arrays["window_scores"].shape == (1, len(LABELS))
 
 
 def test_checkpoints_lists_the_shipped_ones_and_says_what_cannot_be_had_now(run: Callable[..., Done]) -> None:

@@ -22,6 +22,7 @@ from ast_demo.errors import AstDemoError, CheckpointError, DataError
 from ast_demo.evaluation import column, evaluate, read_evaluation
 from ast_demo.inspection import inspect
 from ast_demo.labelled_clips import read_labelled_clips
+from ast_demo.windows import cut_window, window_starts
 from tests.clips import noise, tone
 from tests.tiny import LABELS, save_tiny
 
@@ -54,27 +55,68 @@ def finished(data: Path, models: tuple[Path, Path], tmp_path_factory: pytest.Tem
 
 
 def test_each_row_is_what_inspect_says_of_the_clip(finished, data: Path, models: tuple[Path, Path]) -> None:
+    """Of a clip that is longer than the input: the mean of what it says of the windows, each by itself."""
     assert len(finished.table) == 60
     for model in models:
         checkpoint = load_checkpoint(model)
-        for _, row in finished.table.iloc[::13].iterrows():
-            one = inspect(read_audio(data / row["clip"]), checkpoint)
-            name = checkpoint.facts.name
-            (best, score), *_ = one.prediction.top()
-            assert row[column("prediction", name)] == best
-            assert row[column("confidence", name)] == pytest.approx(score, abs=1e-5)  # alone, and in a batch
-            assert row[column("correct", name)] == (best == row["label"])
+        name = checkpoint.facts.name
+        rows = finished.table.iloc[::13]
+        fits = rows["duration_s"] < 0.95
+        assert fits.any()
+        assert not fits.all()
+        for _, row in rows.iterrows():
+            clip = read_audio(data / row["clip"])
+            windows = [
+                inspect(cut_window(clip, checkpoint, start), checkpoint)
+                for start in window_starts(len(clip.samples), checkpoint)
+            ]
+            assert (len(windows) == 1) == (row["duration_s"] < 0.95)
+            scores = np.mean([one.prediction.scores for one in windows], axis=0)
+            best = int(scores.argmax())
+            shown = max(windows, key=lambda one: one.prediction.scores[best])
+            assert row[column("prediction", name)] == LABELS[best]
+            assert row[column("confidence", name)] == pytest.approx(scores[best], abs=1e-5)  # alone, and in a batch
+            assert row[column("correct", name)] == (LABELS[best] == row["label"])
             true = LABELS.index(row["label"])
-            logits = one.prediction.logits.astype(np.float64)
-            assert row[column("loss", name)] == pytest.approx(-log_softmax(logits)[true], rel=1e-5)
-            assert row[column("entropy_bits", name)] == pytest.approx(entropy(one.prediction.scores, base=2), rel=1e-5)
-            ranked = np.sort(one.prediction.scores)
+            if len(windows) == 1:
+                logits = shown.prediction.logits.astype(np.float64)
+                assert row[column("loss", name)] == pytest.approx(-log_softmax(logits)[true], rel=1e-5)
+            assert row[column("loss", name)] == pytest.approx(-np.log(scores[true]), rel=1e-4)
+            assert row[column("entropy_bits", name)] == pytest.approx(entropy(scores, base=2), rel=1e-4)
+            ranked = np.sort(scores)
             assert row[column("margin", name)] == pytest.approx(ranked[-1] - ranked[-2], abs=1e-5)
-            np.testing.assert_allclose(row[column("scores", name)], one.prediction.scores, atol=1e-5)
-            np.testing.assert_allclose(row[column("embedding", name)], one.prediction.embedding, atol=1e-5)
-            assert row[column("rollout_on_padding", name)] == pytest.approx(one.rollout.padding_share[-1], abs=1e-5)
-            assert row[column("padding_share", name)] == one.padding_share
-            assert row[column("truncated_s", name)] == one.truncated_s
+            np.testing.assert_allclose(row[column("scores", name)], scores, atol=1e-5)
+            embedding = np.mean([one.prediction.embedding for one in windows], axis=0)
+            np.testing.assert_allclose(row[column("embedding", name)], embedding, atol=1e-5)
+            assert row[column("window_start_s", name)] == shown.waveform.start_s
+            assert row[column("rollout_on_padding", name)] == pytest.approx(shown.rollout.padding_share[-1], abs=1e-5)
+            assert row[column("padding_share", name)] == shown.padding_share
+            assert row[column("truncated_s", name)] == shown.truncated_s
+
+
+def test_only_the_beginning_of_long_clips_if_that_is_asked_for(
+    finished, data: Path, models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    references = [str(models[0])]
+    clips = read_labelled_clips(data)
+    evaluate(clips, references, load_checkpoint, tmp_path / "evaluation", windows=False)
+    table = read_evaluation(tmp_path / "evaluation").table
+    checkpoint = load_checkpoint(models[0])
+    name = checkpoint.facts.name
+    scores = column("scores", name)
+    fits = table["duration_s"] < 0.95
+    for one, other in zip(table[fits][scores], finished.table[fits][scores], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    apart = 0
+    for place in np.flatnonzero(~fits)[::7]:
+        row = table.iloc[place]
+        beginning = inspect(read_audio(data / row["clip"]), checkpoint)
+        np.testing.assert_allclose(row[scores], beginning.prediction.scores, atol=1e-5)
+        assert row[column("truncated_s", name)] > 0
+        apart += bool(np.abs(row[scores] - finished.table.iloc[place][scores]).max() > 1e-4)
+    assert apart
+    with pytest.raises(DataError, match="holds another evaluation"):
+        evaluate(clips, references, load_checkpoint, tmp_path / "evaluation")
 
 
 def test_the_audio_of_a_row_is_the_clip_as_it_was_heard_in_two_equal_channels(finished, data: Path) -> None:

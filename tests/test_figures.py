@@ -509,3 +509,18 @@ def test_a_reliability_diagram_shows_how_often_each_confidence_is_right() -> Non
     bars = [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in axes.patches]
     assert bars == [pytest.approx((0.3, 0.1, 2 / 3)), pytest.approx((0.9, 0.1, 2 / 3))]
     assert [text.get_text() for text in axes.texts] == ["3", "3"]
+
+
+@pytest.mark.parametrize("start_s", [0.0, 2.56, 313.37])
+def test_a_window_of_a_recording_is_drawn_at_its_own_seconds(start_s: float) -> None:
+    inspection = inspection_of(noise(5.135))
+    moved = replace(inspection, waveform=replace(inspection.waveform, start_s=start_s))
+    for figure_of in FIGURES:
+        axes = figure_of(moved).axes[0]
+        axes.figure.draw_without_rendering()
+        ticks = [tick for tick in axes.xaxis.get_major_ticks() if 0 <= tick.get_loc() <= 5.135]
+        assert len(ticks) >= 5
+        for tick in ticks:
+            told = float(tick.label1.get_text().removesuffix(" s"))
+            assert told == pytest.approx(tick.get_loc() + start_s, abs=1e-6)
+            assert told == round(told, 1)

@@ -23,9 +23,10 @@ from ast_demo.figures.clip import (
     spectrogram_figure,
     waveform_figure,
 )
-from ast_demo.figures.drawing import Look, to_png
+from ast_demo.figures.drawing import Look, envelope, to_png
 from ast_demo.figures.metrics import confusion_figure, reliability_figure
 from ast_demo.figures.thumbnails import rollout_thumbnail, spectrogram_thumbnail
+from ast_demo.figures.timeline import time_at_pixel, timeline_figure
 
 __all__ = [
     "Figure",
@@ -33,6 +34,7 @@ __all__ = [
     "attention_figure",
     "confusion_figure",
     "difference_figure",
+    "envelope",
     "patch_at_pixel",
     "patch_grid_figure",
     "reliability_figure",
@@ -41,6 +43,8 @@ __all__ = [
     "shared_look",
     "spectrogram_figure",
     "spectrogram_thumbnail",
+    "time_at_pixel",
+    "timeline_figure",
     "to_png",
     "waveform_figure",
 ]

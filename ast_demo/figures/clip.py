@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,6 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ast_demo.audio import SAMPLE_RATE
 from ast_demo.comparison import Comparison, common_rasters
 from ast_demo.figures.drawing import (
     FIRST_FRAME_S,
@@ -21,6 +19,7 @@ from ast_demo.figures.drawing import (
     axes_box,
     colour_key,
     draw_spectrogram,
+    envelope,
     frequency_axis,
     hatch,
     outline_patch,
@@ -38,7 +37,7 @@ from ast_demo.spectrogram import HOP_S
 def waveform_figure(inspection: Inspection, look: Look = Look()) -> Figure:
     """The clip's samples over time: for every pixel, from the lowest to the highest."""
     figure, axes, palette = start_figure(inspection, look, WAVEFORM_HEIGHT, "Waveform")
-    low, high, times = _envelope(inspection.waveform.samples, look, *seconds_shown(inspection, look))
+    low, high, times = envelope(inspection.waveform.samples, look, *seconds_shown(inspection, look))
     axes.fill_between(times, low, high, color=palette.accent, linewidth=0.6)
     peak = float(np.abs(inspection.waveform.samples).max())
     axes.set_ylim(-1.08 * max(peak, 1e-4), 1.08 * max(peak, 1e-4))
@@ -49,14 +48,10 @@ def waveform_figure(inspection: Inspection, look: Look = Look()) -> Figure:
     return figure
 
 
-def spectrogram_figure(inspection: Inspection, look: Look = Look()) -> Figure:
+def spectrogram_figure(inspection: Inspection, look: Look = Look(), title: str = "Mel spectrogram") -> Figure:
     """The normalised log-mel spectrogram, as the model is fed it."""
-    figure, axes, palette = start_figure(
-        inspection,
-        look,
-        SPECTROGRAM_HEIGHT,
-        "Mel spectrogram, as fed" + ("" if look.width_px < TINY_PX else " to the model"),
-    )
+    as_fed = ", as fed" if look.width_px < TINY_PX else ", as fed to the model"
+    figure, axes, palette = start_figure(inspection, look, SPECTROGRAM_HEIGHT, title + as_fed)
     colours = draw_spectrogram(axes, inspection, "magma")
     colour_key(figure, look, palette, colours, "magma", "normalised log-mel")
     frequency_axis(axes, inspection.fed[1])
@@ -212,13 +207,3 @@ def _rollout_over_time_figure(inspection: Inspection, look: Look, title: str, de
     remark(figure, look, palette, "× an equal share; no patch grid")
     hatch(figure, axes, inspection, look, palette)
     return figure
-
-
-def _envelope(
-    samples: np.ndarray, look: Look, start_s: float, stop_s: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lowest and highest sample, and the time in seconds, of each of about as many stretches as there are pixels."""
-    shown = samples[: math.ceil(stop_s * SAMPLE_RATE)]
-    length = max(1, math.ceil((stop_s - start_s) * SAMPLE_RATE / look.width_px))
-    shown = np.pad(shown, (0, -len(shown) % length), mode="edge").reshape(-1, length)
-    return shown.min(axis=1), shown.max(axis=1), (np.arange(len(shown)) + 0.5) * length / SAMPLE_RATE

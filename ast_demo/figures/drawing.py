@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from ast_demo.audio import SAMPLE_RATE
 from ast_demo.inspection import Inspection
 from ast_demo.patches import PatchGrid
 from ast_demo.spectrogram import FRAME_S, HOP_S, Spectrogram, hz_to_mel_bin
@@ -70,17 +72,35 @@ def to_png(figure: Figure, look: Look = Look()) -> bytes:
     return buffer.getvalue()
 
 
+class _TicksFrom(MaxNLocator):
+    """Round numbers on an axis that begins at another number than it says: the clip was cut from a recording there."""
+
+    def __init__(self, start: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._start = start
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        return np.asarray(super().tick_values(vmin + self._start, vmax + self._start)) - self._start
+
+
 def start_figure(inspection: Inspection, look: Look, height: int, title: str) -> tuple[Figure, Axes, Palette]:
     """A figure with one axes of `height` CSS pixels, on the time axis of the clip."""
+    return blank_figure(look, height, title, seconds_shown(inspection, look), inspection.waveform.start_s)
+
+
+def blank_figure(
+    look: Look, height: int, title: str, seconds: tuple[float, float], start_s: float = 0.0
+) -> tuple[Figure, Axes, Palette]:
+    """A figure with one axes of `height` CSS pixels over these seconds, which are told as so much later."""
     palette = palette_of(look)
     total = total_height(look, height)
     figure = Figure(figsize=(look.width_px / PX_PER_INCH, total / PX_PER_INCH), facecolor=palette.background)
     left, bottom, width, _ = axes_box(look, height)
     axes = figure.add_axes((left / look.width_px, bottom / total, width / look.width_px, height / total))
     axes.set_facecolor(palette.background)
-    axes.set_xlim(*seconds_shown(inspection, look))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5 if look.is_narrow else 10, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s"))
+    axes.set_xlim(*seconds)
+    axes.xaxis.set_major_locator(_TicksFrom(start_s, nbins=5 if look.is_narrow else 10, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value + start_s:.6g} s"))
     axes.tick_params(colors=palette.ink, labelsize=8, length=3, width=0.6)
     for spine in axes.spines.values():
         spine.set(color=palette.faint, linewidth=0.6)
@@ -253,6 +273,16 @@ def remark(figure: Figure, look: Look, palette: Palette, text: str) -> None:
     total = figure.get_figheight() * PX_PER_INCH
     x = 1 - RIGHT / look.width_px
     figure.text(x, 10 / total, text, color=palette.ink, fontsize=7.5, ha="right", va="center")
+
+
+def envelope(
+    samples: np.ndarray, look: Look, start_s: float, stop_s: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lowest and highest sample, and the time in seconds, of each of about as many stretches as there are pixels."""
+    shown = samples[: math.ceil(stop_s * SAMPLE_RATE)]
+    length = max(1, math.ceil((stop_s - start_s) * SAMPLE_RATE / look.width_px))
+    shown = np.pad(shown, (0, -len(shown) % length), mode="edge").reshape(-1, length)
+    return shown.min(axis=1), shown.max(axis=1), (np.arange(len(shown)) + 0.5) * length / SAMPLE_RATE
 
 
 @lru_cache(maxsize=1)
