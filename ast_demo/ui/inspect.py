@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -17,10 +18,14 @@ from ast_demo.checkpoint_cache import CheckpointCache
 from ast_demo.checkpoints import default_checkpoint
 from ast_demo.errors import AstDemoError
 from ast_demo.figures import Look
+from ast_demo.hearing import split_clip
 from ast_demo.inspection import Inspection, PatchInspection, inspect, inspect_patch
 from ast_demo.labelled_clips import sort_labels
+from ast_demo.maps import rollout_map
 from ast_demo.settings import Settings
-from ast_demo.ui import parts
+from ast_demo.ui import facts as facts_of
+from ast_demo.ui import hear, parts, timeline
+from ast_demo.windows import cut_window
 
 _ALT = {
     "waveform": "Waveform of the clip over time",
@@ -76,6 +81,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
                 add = gr.Button("Add it", size="sm", elem_id="add-go")
         with gr.Column(scale=3, min_width=300, elem_id="pictures"):
             welcome = gr.HTML(_WELCOME, elem_id="welcome")
+            along = timeline.build_panel()
             pictures = {name: parts.picture(f"picture-{name.replace('_', '-')}", alt) for name, alt in _ALT.items()}
             with gr.Column(visible=False, elem_id="controls") as controls:
                 with gr.Row(equal_height=True):
@@ -93,16 +99,18 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
                     "picture-patch-attention", "What the chosen patch attends to in one layer", visible=True
                 )
                 close_patch = gr.Button("Close the patch", size="sm")
+            halves = hear.build_panel()
             with gr.Accordion("What the model was fed", open=True, visible=False, elem_id="facts") as facts_panel:
                 facts = gr.HTML()
             with gr.Accordion("Downloads", open=False, visible=False, elem_id="downloads") as downloads_panel:
                 downloads = gr.Files(interactive=False, show_label=False)
 
     results: list[Component] = [shown, message, scores, welcome, *pictures.values(), controls, depth, zoom, label]
-    results += [patch_panel, facts_panel, facts, downloads_panel, downloads]
+    results += [patch_panel, facts_panel, facts, downloads_panel, downloads, *halves.outputs, *along.outputs]
 
     def clear(complaint: str = "") -> dict[Component, object]:
         values: dict[Component, object] = dict.fromkeys(results, gr.update(visible=False))
+        values |= {**timeline.hide(along), **hear.show(halves, visible=False)}
         alert = f'<p role="alert">{escape(complaint)}</p>' if complaint else ""
         return values | {
             shown: None,
@@ -116,24 +124,23 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             downloads: None,
         }
 
-    def fill(new: Shown) -> dict[Component, object]:
-        facts_of, notes = new.inspection.checkpoint, new.inspection.waveform.notes
+    def fill(new: Shown, recording: timeline.Recording | None) -> dict[Component, object]:
+        checkpoint_of, notes = new.inspection.checkpoint, new.inspection.waveform.notes
         return {
             shown: new,
             message: "".join(f"<p>{escape(note)}</p>" for note in notes),
-            scores: parts.scores_table(
-                new.inspection.prediction.top(5), parts.activation_note(new.inspection.checkpoint)
-            ),
+            scores: parts.scores_table(new.inspection.prediction.top(5), parts.activation_note(checkpoint_of)),
             welcome: gr.update(visible=False),
             **{picture: gr.update(value=path, visible=path is not None) for picture, path in _pictures_of(new)},
             controls: gr.update(visible=True),
-            depth: gr.update(maximum=facts_of.n_layers, value=facts_of.n_layers),
-            label: gr.update(choices=list(sort_labels(facts_of.labels)), value=None),
+            depth: gr.update(maximum=checkpoint_of.n_layers, value=checkpoint_of.n_layers),
+            label: gr.update(choices=list(sort_labels(checkpoint_of.labels)), value=None),
             patch_panel: gr.update(visible=False),
             facts_panel: gr.update(visible=True),
-            facts: _facts_table(new.inspection),
+            facts: facts_of.facts_table(new.inspection, timeline.describe_shown(recording) if recording else ""),
             downloads_panel: gr.update(visible=True),
             downloads: _files(new),
+            **hear.show(halves, visible=True),
         }
 
     def _pictures_of(new: Shown) -> list[tuple[Component, str | None]]:
@@ -147,26 +154,78 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         seen_by: dict | None,
         zoomed: bool,
         old: Shown | None,
+        recording: timeline.Recording | None,
         progress: gr.Progress = gr.Progress(),
     ) -> dict[Component, object]:
         reference = reference or default_checkpoint()
         if old is not None and (path, reference) == (old.clip, old.reference):
             return {shown: gr.skip()}  # the list of checkpoints has come from the Hub, and the choice is the same
+        timeline.leave(recording)
         try:
             if path is None:
                 return clear()
             progress(0.1, "Reading the recording")
-            waveform = read_audio(path, max_s=settings.max_clip_s)
+            whole = read_audio(path, max_s=settings.max_clip_s)
             progress(0.3, "Loading the checkpoint")
             loaded = checkpoints.load(reference)
             progress(0.6, "Running the model")
-            inspection = inspect(waveform, loaded)
+            inspection = inspect(cut_window(whole, loaded, 0), loaded)
             progress(0.8, "Drawing")
-            return fill(_draw_into_folder(path, inspection, reference, parts.look(seen_by, zoom=zoomed)))
+            new = _draw_into_folder(path, inspection, reference, parts.look(seen_by, zoom=zoomed))
+            panel = timeline.begin(along, whole, inspection, loaded, new.look)
+            return {**fill(new, panel[along.recording]), **panel}
         except AstDemoError as error:
             return clear(str(error))
         finally:
             parts.forget(old.folder if old else None)
+
+    def show_window(now: Shown | None, recording: timeline.Recording | None, number: int) -> dict[Component, object]:
+        """Inspect another window of the recording, by its place."""
+        if now is None or recording is None:
+            return {shown: gr.skip()}
+        timeline.leave(recording)  # it goes on from there once the other window is shown
+        try:
+            loaded = checkpoints.load(now.reference)
+            whole = read_audio(now.clip, max_s=settings.max_clip_s)
+            inspection = inspect(cut_window(whole, loaded, recording.starts[number]), loaded)
+            panel = timeline.choose(along, recording, number)
+            new = _draw_into_folder(now.clip, inspection, now.reference, now.look)
+            return {**fill(new, panel[along.recording]), **panel}
+        except AstDemoError as error:
+            return clear(str(error))
+        finally:
+            parts.forget(now.folder)
+
+    def slide(now: Shown | None, recording: timeline.Recording | None, number: float) -> dict[Component, object]:
+        return show_window(now, recording, round(number) - 1)
+
+    def click_timeline(
+        now: Shown | None, recording: timeline.Recording | None, event: gr.SelectData
+    ) -> dict[Component, object]:
+        return show_window(now, recording, timeline.window_under(recording, event.index[0]) if recording else 0)
+
+    def follow(now: Shown | None, recording: timeline.Recording | None) -> Iterator[dict[Component, object]]:
+        if now is None or recording is None:
+            yield {along.note: gr.skip()}
+            return
+        try:
+            loaded = checkpoints.load(now.reference)
+            yield from timeline.follow(along, now.clip, recording, loaded, settings.max_clip_s)
+        except AstDemoError as error:
+            yield {along.note: f'<p role="alert">{escape(str(error))}</p>'}
+
+    def split(now: Shown | None, keep: float) -> dict[Component, object]:
+        if now is None:
+            return {halves.scores: gr.skip()}
+        try:
+            loaded = checkpoints.load(now.reference)
+            parted = split_clip(now.inspection, rollout_map(now.inspection), loaded, keep / 100)
+        except AstDemoError as error:
+            return {halves.scores: f'<p role="alert">{escape(str(error))}</p>'}
+        return hear.fill(halves, now.inspection, parted, now.look)
+
+    def split_if_open(now: Shown | None, keep: float, is_open: bool) -> dict[Component, object]:
+        return split(now, keep) if is_open else {halves.scores: gr.skip()}
 
     def redraw(now: Shown | None, layers: int, zoomed: bool) -> dict[Component, object]:
         if now is None or now.look.zoom == zoomed:
@@ -208,7 +267,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         return {
             shown: new,
             patch_panel: gr.update(visible=True),
-            patch_facts: _patch_facts(new.inspection, patch),
+            patch_facts: facts_of.patch_facts(new.inspection, patch),
             pictures["patch_grid"]: parts.write_picture(
                 new.look, "patch_grid", figures.patch_grid_figure(new.inspection, new.look, where)
             ),
@@ -231,16 +290,21 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         grid = parts.write_picture(now.look, "patch_grid", figures.patch_grid_figure(now.inspection, now.look))
         return {shown: replace(now, patch=None), patch_panel: gr.update(visible=False), pictures["patch_grid"]: grid}
 
-    gr.on(  # one event for both, so that a visitor's runs follow one another
+    busy: dict[str, Any] = {
+        "show_progress_on": [scores, message],
+        "trigger_mode": "always_last",
+        "api_visibility": "private",
+    }
+    run = gr.on(  # one event for both, so that a visitor's runs follow one another
         [clip.change, checkpoint.change],
         show,
-        [clip, checkpoint, browser, zoom, shown],
+        [clip, checkpoint, browser, zoom, shown, along.recording],
         results,
         js=f"(clip, checkpoint, browser, ...rest) => [clip, checkpoint, {parts.LOOK_OF_BROWSER}, ...rest]",
-        show_progress_on=[scores, message],
-        trigger_mode="always_last",
-        api_visibility="private",
+        **busy,
     )
+    slid = along.window.input(slide, [shown, along.recording, along.window], results, **busy)
+    clicked = along.picture.select(click_timeline, [shown, along.recording], results, **busy)
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     patch = [patch_panel, patch_facts, patch_rollout, patch_attention]
     zoom.change(redraw, [shown, depth, zoom], [shown, *pictures.values(), patch_panel, downloads], **quiet)
@@ -248,6 +312,12 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     for name in ("patch_grid", "rollout"):
         pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet)
     close_patch.click(close, [shown], [shown, patch_panel, pictures["patch_grid"]], **quiet)
+    for arrived in (run, slid, clicked):
+        arrived.then(split_if_open, [shown, halves.keep, halves.is_open], halves.outputs, **quiet)
+        arrived.then(follow, [shown, along.recording], along.outputs, **quiet)
+    along.stop.click(timeline.leave, [along.recording], show_progress="hidden", api_visibility="private")
+    for listen in (halves.accordion.expand, halves.keep.change):
+        listen(split, [shown, halves.keep], halves.outputs, show_progress_on=[halves.scores], api_visibility="private")
     return InspectTab(clip, checkpoint, to_compare, label, add)
 
 
@@ -259,63 +329,6 @@ def _draw_into_folder(clip: str, inspection: Inspection, reference: str, look: L
 
 def _files(now: Shown) -> list[str]:
     return [str(path) for path in sorted(now.folder.iterdir()) if path.is_file()]
-
-
-def _patch_facts(inspection: Inspection, patch: PatchInspection) -> str:
-    _, grid = inspection.fed
-    box = grid.box(patch.frequency, patch.time)
-    share = float(inspection.rollout.final[patch.frequency, patch.time]) * grid.n_patches
-    return parts.table(
-        f"Patch in row {patch.frequency + 1} of {grid.n_frequency} from below, column {patch.time + 1} of {grid.n_time}",
-        {
-            "token": str(grid.token(patch.frequency, patch.time)),
-            "sees": f"{box.low_hz:.0f}–{box.high_hz:.0f} Hz, {box.start_s:.3f}–{box.stop_s:.3f} s",
-            "mel bins, frames": f"{box.mel_start}–{box.mel_stop - 1}, {box.frame_start}–{box.frame_stop - 1}",
-            "rollout of the whole clip": f"{share:.2f} × an equal share",
-        },
-    )
-
-
-def _facts_table(inspection: Inspection) -> str:
-    waveform, facts, rollout = inspection.waveform, inspection.checkpoint, inspection.rollout
-    channels = "mono" if waveform.channels == 1 else f"mean of {waveform.channels} channels"
-    rows = {
-        "recording": f"{waveform.duration_s:.2f} s, {waveform.original_rate} Hz, {channels}; resampled to 16000 Hz",
-        "cut off": f"{inspection.truncated_s:.2f} s are never heard" if inspection.truncated_s else "nothing",
-    }
-    if inspection.spectrogram is None:
-        tokens = rollout.maps.shape[-1]
-        rows["tokens"] = (
-            f"{tokens} over {inspection.input_s:.2f} s; no spectrogram, no patch grid: a sequence over time"
-        )
-    else:
-        rows |= _grid_facts(inspection)
-    padding, special = rollout.padding_share[-1], rollout.special_share[-1]
-    rows |= {
-        "rollout rests on": f"padding {padding:.0%}, special tokens {special:.0%}, the clip {1 - padding - special:.0%}",
-        "model": f"{facts.n_layers} layers of {facts.n_heads} heads, {facts.n_parameters / 1e6:.1f} M parameters, "
-        f"{len(facts.labels)} labels",
-        "computed": f"in {inspection.seconds:.2f} s, {inspection.precision}",
-    }
-    return parts.table("", rows)
-
-
-def _grid_facts(inspection: Inspection) -> dict[str, str]:
-    spectrogram, grid = inspection.fed
-    fed = spectrogram.settings
-    return {
-        "frames": f"{spectrogram.clip_frames} of {grid.n_frames} hold the clip",
-        "padding": f"{spectrogram.padding_share:.0%} of the input, at {fed.padding_value:+.3f}; "
-        f"digital silence would be {fed.silence_value:+.3f}",
-        "normalisation": f"(log-mel {_signed(-fed.mean)}) / (2 × {fed.std:.4f})",
-        "tokens": f"{grid.n_tokens}: {grid.n_frequency} × {grid.n_time} patches and {grid.n_special} special tokens",
-        "in no patch": f"{grid.n_mels - grid.seen_mels} mel bins at the top, "
-        f"{grid.n_frames - grid.seen_frames} frames at the end",
-    }
-
-
-def _signed(value: float) -> str:
-    return f"{'−' if value < 0 else '+'} {abs(value):.4f}"
 
 
 _WELCOME = """

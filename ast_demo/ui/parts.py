@@ -112,14 +112,19 @@ def look(seen_by: dict | None, *, zoom: bool) -> Look:
 
 
 def write_picture(look: Look, name: str, figure: Figure) -> str:
-    """Draw a picture that replaces one on the page, into Gradio's own cache, which it clears by age.
+    """Draw a picture that replaces one on the page."""
+    return write_file(f"{name}.png", to_png(figure, look))
+
+
+def write_file(name: str, content: bytes) -> str:
+    """Write what the page shows for now into Gradio's own cache, which it clears by age.
 
     Each has a folder of its own: a file that is written again while a browser reads it would arrive damaged.
     """
     folder = Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(dir=folder)) / f"{name}.png"
-    path.write_bytes(to_png(figure, look))
+    path = Path(tempfile.mkdtemp(dir=folder)) / name
+    path.write_bytes(content)
     return str(path)
 
 

@@ -133,7 +133,7 @@ def start_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
 @pytest.fixture(scope="session")
 def app(chromium: Browser, start_app: Callable[..., App]) -> App:
-    return start_app(max_clip_s="30", max_upload_mb="5")
+    return start_app(max_clip_s="70", max_upload_mb="5")
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ NO_RECORDINGS = {
     "truncated.wav": "'truncated.wav' is cut off or damaged",
     "truncated.ogg": "'truncated.ogg' is cut off or damaged",
     "truncated.webm": "'truncated.webm' is cut off or damaged",
-    "long.wav": "'long.wav' is 31.0 s long, but at most 30 s are accepted here. Cut out the part of interest.",
+    "long.wav": "'long.wav' is 71.0 s long, but at most 70 s are accepted here. Cut out the part of interest.",
     "rock & roll.wav": "'rock & roll.wav' is empty",
 }
 
@@ -135,7 +135,7 @@ def no_recording(name: str) -> bytes:
         "truncated.wav": wav[: len(wav) // 2],
         "truncated.ogg": encode(sound, 16_000, "ogg", "VORBIS")[:9000],
         "truncated.webm": encode(sound, 48_000, "webm", "libopus")[:3000],
-        "long.wav": encode(noise(31.0), 16_000, "wav", "PCM_16"),
+        "long.wav": encode(noise(71.0), 16_000, "wav", "PCM_16"),
     }.get(name, b"")
 
 
