@@ -21,7 +21,8 @@ from ast_demo.spotlight.proxy import route
 from ast_demo.spotlight.viewers import Viewers
 from ast_demo.ui import compare, data_choice, evaluate, inspect, parts
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).resolve().parent
+GUIDE_PICTURES = _FOLDER.parent.parent / "assets" / "guide"
 _KEPT_S = 3600  # uploads and results are deleted after an hour
 
 
@@ -39,7 +40,7 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
             with gr.Tab("Evaluate", id="evaluate"):
                 evaluated = evaluate.build_tab(checkpoints, settings, viewers)
             with gr.Tab("How to read this", id="guide"):
-                gr.Markdown((_FOLDER / "guide.md").read_text(encoding="utf-8"), elem_classes="guide")
+                gr.Markdown(_guide(), elem_classes="guide")
         for here, there, tab in (
             (inspected, compared, "compare"),
             (compared, inspected, "inspect"),
@@ -93,6 +94,7 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
             css_paths=_FOLDER / "style.css",
             head='<meta name="viewport" content="width=device-width, initial-scale=1">',
             footer_links=[],
+            allowed_paths=[str(GUIDE_PICTURES)],
             max_file_size=int(settings.max_upload_mb * 1e6),
             app_kwargs={"routes": [route(viewers)]},
             ssr_mode=False,  # Gradio's own proxy for it would not pass on Spotlight's WebSocket
@@ -113,6 +115,12 @@ def _add_clip(added: data_choice.Added, clip: str | None, label: str | None) -> 
         raise gr.Error(str(error), print_exception=False) from None
     gr.Info(f"Added. The Evaluate tab has {len(more)} clip{'s' if len(more) > 1 else ''} of yours now.")
     return more, *data_choice.show_added(more)
+
+
+def _guide() -> str:
+    """The guide, with its pictures where Gradio serves them."""
+    text = (_FOLDER / "guide.md").read_text(encoding="utf-8")
+    return text.replace("](../../assets/guide/", f"](gradio_api/file={GUIDE_PICTURES.as_posix()}/")
 
 
 def _warm_up(checkpoints: CheckpointCache) -> None:
