@@ -315,7 +315,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     for arrived in (run, slid, clicked):
         arrived.then(split_if_open, [shown, halves.keep, halves.is_open], halves.outputs, **quiet)
         arrived.then(follow, [shown, along.recording], along.outputs, **quiet)
-    along.stop.click(timeline.leave, [along.recording], show_progress="hidden", api_visibility="private")
+    along.stop.click(timeline.stop, [along.recording], [along.stop], show_progress="hidden", api_visibility="private")
     for listen in (halves.accordion.expand, halves.keep.change):
         listen(split, [shown, halves.keep], halves.outputs, show_progress_on=[halves.scores], api_visibility="private")
     return InspectTab(clip, checkpoint, to_compare, label, add)

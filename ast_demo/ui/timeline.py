@@ -132,6 +132,12 @@ def leave(now: Recording | None) -> None:
         now.left.set()
 
 
+def stop(now: Recording | None) -> dict[str, Any]:
+    """The visitor has heard enough; the windows that are known stay. Returns the update of the button."""
+    leave(now)
+    return gr.update(visible=False)
+
+
 def window_under(now: Recording, x: float) -> int:
     """Place of the window under a pixel from the left of the timeline."""
     seconds = time_at_pixel(now.timeline, now.look, x)
