@@ -25,7 +25,7 @@ _MOST_PAIRS = 30
 
 # In the order of the columns; what is not named here comes after.
 _OF_EACH_CHECKPOINT = ("prediction", "correct", "confidence", "margin", "loss", "entropy_bits", "rollout_on_padding")
-_MORE_OF_EACH_CHECKPOINT = ("padding_share", "truncated_s", "x", "y")
+_MORE_OF_EACH_CHECKPOINT = ("padding_share", "truncated_s", "window_start_s", "x", "y")
 _OF_THE_CLIP = ("duration_s", "loudness_db", "clipped_share", "silent_share", "snr_db")
 _SUMMARY = "summary"
 

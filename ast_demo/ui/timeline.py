@@ -157,9 +157,9 @@ def _note(now: Recording) -> str:
     start_s, end_s = now.shown_s
     known = len(now.timeline.windows)
     best = ", ".join(f"{label.replace('_', ' ')} {score:.0%}" for label, score in now.timeline.pooled.top(3))
-    of_what = f"{known} windows" if now.is_complete else f"the first {known} of {len(now.starts)} windows"
+    of_what = f"Mean of {known} windows" if now.is_complete else f"So far, {known} of {len(now.starts)} windows"
     return (
         f"<p>The recording is longer than the model's input, so it hears overlapping windows. Scores and pictures are "
         f"those of <b>{start_s:.2f}–{end_s:.2f} s</b>; click a time to see another window. "
-        f"Mean of {of_what}: {escape(best)}.</p>"
+        f"{of_what}: {escape(best)}.</p>"
     )
