@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -152,7 +152,7 @@ def evaluate(
     data: Annotated[
         str,
         typer.Argument(
-            help="Labelled clips: a folder, a CSV or JSONL table, a zip, a Hub data set name[:config][@split], or samples."
+            help="Labelled clips: a folder, also in a bucket (s3://, gs:// ...), a CSV or JSONL table, a zip, a Hub data set name[:config][@split], or samples."
         ),
     ],
     checkpoint: Annotated[list[str], typer.Option(help=_CHECKPOINT_HELP + " One to four of them.")],
@@ -173,17 +173,28 @@ def evaluate(
             help="Of a clip longer than the input: the mean score of overlapping windows, or its beginning alone.",
         ),
     ] = True,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Evaluate on this machine, or on a Ray cluster.")
+    ] = "local",
+    ray_address: Annotated[
+        str, typer.Option(help="Cluster to use, such as auto; without, one of this machine's processors for this run.")
+    ] = "",
+    workers: Annotated[
+        int, typer.Option(min=0, help="Ray workers that hold the checkpoints; 0 chooses by processors and GPUs.")
+    ] = 0,
 ) -> None:
     """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
     from ast_demo.checkpoint_cache import CheckpointCache
     from ast_demo.checkpoints import find_checkpoint
-    from ast_demo.evaluation import evaluate
+    from ast_demo.evaluation import evaluate, evaluate_here
     from ast_demo.finetuning.split import keep_held_out
     from ast_demo.labelled_clips import ReadingOptions, read_label_map, read_labelled_clips
+    from ast_demo.scale_out import ray_engine
     from ast_demo.spotlight.view import write_layout
 
     settings = read_settings()
-    clips = read_labelled_clips(data, ReadingOptions(file_column, label_column, multi_label))
+    runs_on = ray_engine(settings, address=ray_address, workers=workers) if engine == "ray" else evaluate_here
+    clips = read_labelled_clips(data, ReadingOptions(file_column, label_column, multi_label, buckets=True))
     if held_out:
         clips = keep_held_out(clips, find_checkpoint(checkpoint[0], settings)[0])
     result = evaluate(
@@ -195,6 +206,7 @@ def evaluate(
         max_clip_s=settings.max_clip_s,
         windows=windows,
         progress=_progress_line(),
+        engine=runs_on,
     )
     write_layout(result)
     for name, reason in result.unreadable.items():

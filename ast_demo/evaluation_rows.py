@@ -67,7 +67,7 @@ def column(field: str, checkpoint: str) -> str:
 def hear(clip: LabelledClip, question: Question) -> Heard:
     """Decode a clip, and say of it what does not depend on any checkpoint."""
     try:
-        waveform = read_audio(clip.source, name=clip.name, max_s=question.max_clip_s)
+        waveform = read_audio(clip.content, name=clip.name, max_s=question.max_clip_s)
     except AudioError as error:
         return Heard(clip, None, {"clip": clip.name, "unreadable": str(error)})
     row: dict[str, Any] = {

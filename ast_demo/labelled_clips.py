@@ -7,6 +7,7 @@ What is accepted, as 🤗 Datasets' `audiofolder` has it:
 - such a table alone, with paths relative to where it lies;
 - a `.zip` of any of these;
 - the id of a data set on the Hugging Face Hub: `name[:config][@split]`;
+- where it is allowed, the address of such a folder in a bucket (`s3://`, `gs://` ...);
 - `samples`: the clips that come with this program.
 """
 
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from ast_demo.buckets import RemoteFile, is_bucket, list_files
 from ast_demo.errors import DataError
 from ast_demo.samples import SAMPLES_FOLDER
 
@@ -47,13 +49,13 @@ class LabelledClip:
 
     Attributes:
         name: File name within the data, for people; unique there.
-        source: Path of the file, or its bytes.
+        source: Path of the file, its bytes, or where it is.
         labels: What is heard in it: one label, or several where the data are multi-label.
         columns: What else the data say of it (fold, speaker, split ...).
     """
 
     name: str
-    source: Path | bytes
+    source: Path | bytes | RemoteFile
     labels: tuple[str, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
 
@@ -61,6 +63,11 @@ class LabelledClip:
     def label(self) -> str:
         """The label of a clip that has one; several are joined."""
         return LABEL_SEPARATOR.join(self.labels)
+
+    @property
+    def content(self) -> Path | bytes:
+        """What `read_audio` takes. Raises AudioError where a file in a bucket cannot be read."""
+        return self.source.read() if isinstance(self.source, RemoteFile) else self.source
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ class ReadingOptions:
         file_column, label_column: Columns of a table or of a data set; the usual names are found without.
         multi_label: A cell may hold several labels, separated by semicolons.
         root: Where given, no file outside of this folder is taken, whatever a table says: for tables by strangers.
+        buckets: Addresses of buckets are read, with the credentials of this machine: not for what strangers type.
         max_archive_mb: Largest content of an archive, unpacked, in megabytes.
         max_archive_files: Most files in an archive, whatever they are.
     """
@@ -97,6 +105,7 @@ class ReadingOptions:
     label_column: str = ""
     multi_label: bool = False
     root: Path | None = None
+    buckets: bool = False
     max_archive_mb: float = _MAX_ARCHIVE_MB
     max_archive_files: int = _MAX_ARCHIVE_FILES
 
@@ -123,7 +132,11 @@ def read_labelled_clips(data: str | Path, options: ReadingOptions | None = None)
     options = options or ReadingOptions()
     text = str(data).strip()
     path = SAMPLES_FOLDER if text == "samples" else Path(text).expanduser()
-    if text and path.is_dir():
+    if options.buckets and is_bucket(text):
+        files = list_files(text)
+        names = tuple(name for name in files if not _is_hidden(name))
+        clips = _read_files(_Files(names, files.__getitem__), text, options)
+    elif text and path.is_dir():
         clips = _read_files(_files_of_folder(path), path.name, options)
     elif path.suffix.lower() == ".zip" and path.is_file():
         clips = _read_archive(path, options)
@@ -180,8 +193,8 @@ def join_clips(sources: Sequence[LabelledClips]) -> LabelledClips:
     return LabelledClips(" + ".join(source.source for source in sources), tuple(joined))
 
 
-# A source of files is a list of relative names and a function that gives a file's path or bytes.
-_Opener = Callable[[str], Path | bytes]
+# A source of files is a list of relative names and a function that gives a file's path, its bytes, or where it is.
+_Opener = Callable[[str], Path | bytes | RemoteFile]
 
 
 @dataclass(frozen=True)
@@ -277,7 +290,8 @@ def _is_audio(name: str) -> bool:
 
 def _read_table(files: _Files, table: str, where: str, options: ReadingOptions) -> list[LabelledClip]:
     content = files.open(table)
-    content = content.read_bytes() if isinstance(content, Path) else content
+    if not isinstance(content, bytes):
+        content = content.read_bytes() if isinstance(content, Path) else content.read()
     folder = PurePosixPath(table).parent
     known = set(files.names)
     clips = []

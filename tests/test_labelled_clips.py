@@ -7,10 +7,12 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
-from ast_demo.errors import DataError
+from ast_demo.audio import SAMPLE_RATE, read_audio
+from ast_demo.errors import AudioError, DataError
 from ast_demo.labelled_clips import (
     LabelledClip,
     LabelledClips,
@@ -20,7 +22,7 @@ from ast_demo.labelled_clips import (
     read_labelled_clips,
     sort_labels,
 )
-from tests.clips import tone
+from tests.clips import noise, tone
 
 FILES = ("bell/b1.wav", "bell/b2.wav", "dog/d1.wav")
 
@@ -225,3 +227,27 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(folder: Path, tmp_path: 
         file.writestr("dog/silence.wav", bytes(3_000_000))
     with pytest.raises(DataError, match="holds 3 MB of clips; at most 1 MB are read"):
         read_labelled_clips(archive, ReadingOptions(max_archive_mb=1))
+
+
+def test_a_folder_in_a_bucket_is_read_as_one_on_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "dog").mkdir()
+    soundfile.write(tmp_path / "dog" / "a b.wav", noise(0.5), SAMPLE_RATE)
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "c.wav").write_text("not this one")
+    bucket = f"file://{tmp_path}"  # Arrow reads a disk and a cloud by the same calls
+    (clip,) = read_labelled_clips(bucket, ReadingOptions(buckets=True)).clips
+    (same,) = read_labelled_clips(tmp_path).clips
+    assert (clip.name, clip.labels) == (same.name, same.labels)
+    np.testing.assert_array_equal(read_audio(clip.content).samples, read_audio(same.content).samples)
+    (tmp_path / "metadata.csv").write_text("file_name,label\ndog/a b.wav,cat\n")
+    assert read_labelled_clips(bucket, ReadingOptions(buckets=True)).labels == ("cat",)
+    (tmp_path / "dog" / "a b.wav").unlink()
+    with pytest.raises(AudioError, match=r"a%20b\.wav' cannot be opened"):
+        _ = clip.content
+
+
+def test_buckets_are_read_only_where_that_is_allowed(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="There is nothing at"):
+        read_labelled_clips(f"file://{tmp_path}")
+    with pytest.raises(DataError, match=r"no-such-folder' cannot be listed"):
+        read_labelled_clips(f"file://{tmp_path}/no-such-folder", ReadingOptions(buckets=True))

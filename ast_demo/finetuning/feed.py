@@ -156,7 +156,7 @@ def _stack_spectrograms(waves: Sequence[Waveform], settings: InputSettings) -> B
 
 def _read(clip: LabelledClip, unreadable: list[str]) -> Waveform | None:
     try:
-        return read_audio(clip.source, name=clip.name)
+        return read_audio(clip.content, name=clip.name)
     except AudioError as error:
         unreadable.append(str(error))
         return None
