@@ -38,5 +38,6 @@ def _thumbnail(colours: np.ndarray, shape: tuple[int, int]) -> bytes:
     canvas = np.full((shape[1], shape[0], 3), 127, dtype=np.uint8)
     canvas[:, : colours.shape[1]] = (colours[..., :3] * 255).round().astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(canvas[::-1].repeat(2, axis=0)).save(buffer, format="PNG")
+    # The lightest compression: a fifth larger, in a quarter of the time.
+    Image.fromarray(canvas[::-1].repeat(2, axis=0)).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
