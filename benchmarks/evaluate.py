@@ -23,13 +23,14 @@ import numpy as np
 import soundfile
 import torch
 
-from ast_demo.audio import SAMPLE_RATE, Waveform
+from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.checkpoint_cache import CheckpointCache
 from ast_demo.evaluation import Work, evaluate, evaluate_here
 from ast_demo.evaluation_parts import make_folder
 from ast_demo.evaluation_rows import Question
 from ast_demo.inspection import inspect_batch
-from ast_demo.labelled_clips import LabelledClip, LabelledClips, read_labelled_clips
+from ast_demo.labelled_clips import LabelledClip, LabelledClips
+from ast_demo.samples import list_samples
 from ast_demo.settings import Settings
 from benchmarks.measure import flop_rates, multiply, peak_memory_mb, ratios, read_arguments, report, spread, take_turns
 from benchmarks.subjects import GFLOP_PER_FORWARD, base_folder, sample_clips
@@ -107,11 +108,12 @@ def evaluation_of(clips: list[LabelledClip], load: Any, folder: Path) -> Callabl
 def pipeline_of(clips: list[LabelledClip], batch_size: int) -> Callable[[], object]:
     from transformers import pipeline
 
-    classify = pipeline("audio-classification", model=str(base_folder()), device="cpu")
+    classify: Any = pipeline("audio-classification", model=str(base_folder()), device="cpu")
 
     def run() -> None:
         sounds = (
-            {"raw": soundfile.read(clip.source, dtype="float32")[0], "sampling_rate": SAMPLE_RATE} for clip in clips
+            {"raw": soundfile.read(str(clip.source), dtype="float32")[0], "sampling_rate": SAMPLE_RATE}
+            for clip in clips
         )
         assert len(list(classify(sounds, batch_size=batch_size))) == len(clips)
 
@@ -120,10 +122,7 @@ def pipeline_of(clips: list[LabelledClip], batch_size: int) -> Callable[[], obje
 
 def agreements(n: int) -> dict[str, object]:
     """Share of the clips on which bfloat16 has the winner of float32."""
-    samples = [one.source for one in read_labelled_clips("samples").clips]
-    from ast_demo.audio import read_audio
-
-    shipped = [read_audio(source) for source in samples]
+    shipped = [read_audio(sample.path) for sample in list_samples()]
     same: dict[str, object] = {}
     for name, reference, waveforms in (
         ("AST-base, random weights", str(base_folder()), sample_clips(n)),
