@@ -16,12 +16,12 @@ def spread(n: int, most: int = MOST_FITTED) -> np.ndarray:
 
 
 def fit_coordinates(embeddings: np.ndarray) -> np.ndarray:
-    """Two coordinates for each clip, (clips, 2): t-SNE, seeded; principal components where there are few clips."""
+    """Two coordinates for each clip, (clips, 2): t-SNE, seeded; principal components where there are few clips; zeros where all are the same."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
     n = len(embeddings)
-    if n < 3:
+    if n < 3 or not np.ptp(embeddings, axis=0).any():  # a map of one point
         return np.zeros((n, 2))
     if n < 30:
         return PCA(n_components=2, random_state=0).fit_transform(embeddings)

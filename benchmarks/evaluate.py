@@ -150,9 +150,12 @@ def tiny_evaluation(n: int) -> Callable[[], object]:
     ASTForAudioClassification(config).save_pretrained(folder / "model")
     extractor = {"feature_extractor_type": "ASTFeatureExtractor", "max_length": 64}
     (folder / "model" / "preprocessor_config.json").write_text(json.dumps(extractor))
-    noise = np.random.default_rng(0).standard_normal(5 * SAMPLE_RATE) * 0.1
-    (file,) = write_clips(folder / "clips", [Waveform(noise.astype(np.float32), "noise", SAMPLE_RATE, 1)])
-    clips = LabelledClips("noise", tuple(LabelledClip(f"{i}.wav", file.source, ("Speech",)) for i in range(n)))
+    noise = np.random.default_rng(0).standard_normal((50, 5 * SAMPLE_RATE)).clip(-3, 3) * 0.1
+    noise *= np.linspace(0.1, 1, len(noise))[:, None]
+    files = write_clips(folder / "clips", [Waveform(row.astype(np.float32), "noise", SAMPLE_RATE, 1) for row in noise])
+    clips = LabelledClips(
+        "noise", tuple(LabelledClip(f"{i}.wav", files[i % len(files)].source, ("Speech",)) for i in range(n))
+    )
     load = CheckpointCache(Settings()).load
 
     def run() -> None:

@@ -32,3 +32,9 @@ def test_clusters_stay_apart_and_others_join_theirs(n: int) -> None:
         others = np.stack([np.full(8, 0.0), np.full(8, 10.0)]).astype(np.float32)
         distances = np.linalg.norm(place(others)[:, None] - centres, axis=2)
         assert list(distances.argmin(axis=1)) == [0, 1]
+
+
+def test_a_model_that_always_says_the_same_has_a_map_of_one_point() -> None:
+    embeddings = np.ones((40, 8), np.float32)
+    coordinates = fit_coordinates(embeddings)
+    np.testing.assert_array_equal(place_others(embeddings, coordinates)(embeddings), np.zeros((40, 2)))
