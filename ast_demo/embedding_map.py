@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-MOST_FITTED = 2000  # clips; t-SNE takes 15 s for so many, and more than in proportion for more
+MOST_FITTED = 2000  # clips: the time and the memory of t-SNE stay bounded however many there are
 _NEIGHBOURS = 5
 
 

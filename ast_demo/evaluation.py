@@ -157,11 +157,15 @@ def evaluate(
         raise CheckpointError(
             f"Expected one to {MOST} different checkpoints to evaluate, got {', '.join(references) or 'none'}."
         )
-    facts = [load(reference).facts for reference in references]
+    facts, precisions = [], {}
+    for reference in references:  # one after the other: they may not all fit in memory
+        checkpoint = load(reference)
+        facts.append(checkpoint.facts)
+        precisions[reference] = checkpoint.precision
     names = tuple(one.name for one in facts)
     if len(set(names)) < len(names):
         raise CheckpointError(f"Expected checkpoints with different names, got {', '.join(names)}.")
-    question = Question(tuple(references), dict(label_map or {}), max_clip_s, windows)
+    question = Question(tuple(references), precisions, dict(label_map or {}), max_clip_s, windows)
     _check_labels(clips, facts, question.label_map)
     _check_same_run(clips, facts, question, folder)
     finished, there = count_rows(folder), find_parts(folder)
@@ -241,6 +245,7 @@ def _check_same_run(clips: LabelledClips, facts: Sequence[CheckpointFacts], ques
     asked = (facts, sorted(question.label_map.items()), question.windows)
     described = repr([(clip.name, clip.labels) for clip in clips.clips]) + repr(asked)
     run = {
+        "precisions": list(question.precisions.values()),
         "clips_a_part": CLIPS_A_PART,
         "fingerprint": hashlib.sha256(described.encode()).hexdigest(),
         "clips": len(clips.clips),

@@ -18,7 +18,8 @@ from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.checkpoints import Checkpoint, CheckpointFacts
 from ast_demo.clip_facts import measure_clip
 from ast_demo.comparison import match_key
-from ast_demo.errors import AudioError
+from ast_demo.errors import AudioError, CheckpointError
+from ast_demo.fast_ast import Precision
 from ast_demo.figures import rollout_thumbnail, spectrogram_thumbnail
 from ast_demo.inspection import Inspection, inspect_batch
 from ast_demo.labelled_clips import LabelledClip
@@ -34,12 +35,14 @@ class Question:
 
     Attributes:
         references: Names, folders or Hub ids of the checkpoints.
+        precisions: What each computes in, by its reference: the same on all machines that take part.
         label_map: What labels of the data are called by the checkpoints.
         max_clip_s: Longest clip that is read.
         windows: Pool the scores over the windows of a clip that is longer than the input; else its beginning counts.
     """
 
     references: tuple[str, ...]
+    precisions: Mapping[str, Precision] = field(default_factory=dict)
     label_map: Mapping[str, str] = field(default_factory=dict)
     max_clip_s: float = 600.0
     windows: bool = True
@@ -92,12 +95,21 @@ def answer(
         load: Gives the checkpoint of a reference.
         pool: Describes and draws in the background; of one thread, so that columns keep their order.
 
+    Raises:
+        CheckpointError: This machine would compute in another precision than the evaluation.
+
     Yields:
         For each clip and checkpoint, a future that is done when the clip's row holds the answer.
     """
     readable = [one for one in heard if one.waveform is not None]
     for reference in question.references:
         checkpoint = load(reference)
+        wanted = question.precisions.get(reference, checkpoint.precision)
+        if checkpoint.precision != wanted:
+            raise CheckpointError(
+                f"{checkpoint.facts.name!r} would be computed in {checkpoint.precision} here, but this evaluation is "
+                f"in {wanted}. Set AST_DEMO_PRECISION to the one or the other."
+            )
         size = clips_a_batch(checkpoint.facts)
         show = inspect_recordings if question.windows else inspect_batch
         for start in range(0, len(readable), size):

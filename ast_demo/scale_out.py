@@ -89,7 +89,11 @@ def _evaluate_parts(
     cpus, gpus = max(1, int(resources.get("CPU", 1))), resources.get("GPU", 0.0)
     workers = min(workers or int(gpus) or max(1, cpus // 2), len(work.parts))
     threads = max(1, cpus // workers)
-    question = replace(work.question, references=tuple(_anywhere(one) for one in work.question.references))
+    question = replace(
+        work.question,
+        references=tuple(_anywhere(one) for one in work.question.references),
+        precisions={_anywhere(one): precision for one, precision in work.question.precisions.items()},
+    )
     without_parts = Work((), question, work.folder.absolute())
     rows = [
         {

@@ -17,11 +17,13 @@ from scipy.stats import entropy
 from sklearn.metrics import accuracy_score, f1_score
 
 from ast_demo.audio import SAMPLE_RATE, read_audio
+from ast_demo.checkpoint_cache import CheckpointCache
 from ast_demo.checkpoints import load_checkpoint
 from ast_demo.errors import AstDemoError, CheckpointError, DataError
 from ast_demo.evaluation import column, evaluate, read_evaluation
 from ast_demo.inspection import inspect
 from ast_demo.labelled_clips import read_labelled_clips
+from ast_demo.settings import Settings
 from ast_demo.windows import cut_window, window_starts
 from tests.clips import noise, tone
 from tests.tiny import LABELS, save_tiny
@@ -252,6 +254,10 @@ def test_mistakes_get_a_sentence(data: Path, models: tuple[Path, Path], finished
         evaluate(clips, ["nothing"], load_checkpoint, tmp_path)
     assert "holds another evaluation. Choose another folder." in sentence_of(
         lambda: evaluate(clips, [one], load_checkpoint, finished.folder)
+    )
+    other = CheckpointCache(Settings(precision="bfloat16")).load
+    assert "holds another evaluation" in sentence_of(
+        lambda: evaluate(clips, [str(model) for model in models], other, finished.folder)
     )
     assert "There is no finished evaluation" in sentence_of(lambda: read_evaluation(tmp_path))
     (tmp_path / "file").write_text("in the way")
