@@ -1,7 +1,7 @@
 """An evaluation on many machines: the functions of `evaluation_rows`, run by Ray Data.
 
 Parts are decoded by tasks, wherever a processor is free, and shown to the checkpoints by workers that keep the models
-in memory, on a GPU where there is one. A worker writes the rows of its part itself, into a folder that all machines
+in memory. A worker writes the rows of its part itself, into a folder that all machines
 see, so that a run that ends too early goes on with the parts that are missing. When a worker is lost, Ray gives its
 part to another.
 """
@@ -23,6 +23,7 @@ from ast_demo.errors import AstDemoError, SettingsError
 from ast_demo.evaluation import Engine, Load, Work
 from ast_demo.evaluation_parts import write_part
 from ast_demo.evaluation_rows import Heard, Question, answer, hear
+from ast_demo.labelled_clips import LabelledClip
 from ast_demo.settings import Settings
 
 _READING_CPUS = 0.2  # decoding takes a fraction of the time that a model takes
@@ -35,7 +36,7 @@ def ray_engine(settings: Settings, *, address: str = "", workers: int = 0) -> En
         settings: Of the checkpoints that workers load.
         address: Of a cluster that runs (`auto` for the one of this machine); without, a cluster of this machine's
             processors is started for the run, that other machines cannot reach, and ends with it.
-        workers: How many hold the models; by default one for each GPU, or else one for every two processors.
+        workers: How many hold the models; by default one for every two processors.
 
     Raises:
         SettingsError: Ray is not installed. Later, from the engine: there is no cluster at the address.
@@ -86,8 +87,8 @@ def _evaluate_parts(
 
     if not work.parts:
         return
-    cpus, gpus = max(1, int(resources.get("CPU", 1))), resources.get("GPU", 0.0)
-    workers = min(workers or int(gpus) or max(1, cpus // 2), len(work.parts))
+    cpus = max(1, int(resources.get("CPU", 1)))
+    workers = min(workers or max(1, cpus // 2), len(work.parts))
     threads = max(1, cpus // workers)
     question = replace(
         work.question,
@@ -96,15 +97,7 @@ def _evaluate_parts(
     )
     without_parts = Work((), question, work.folder.absolute())
     rows = [
-        {
-            "number": number,
-            "clips": pickle.dumps(
-                [
-                    replace(clip, source=clip.source.absolute() if isinstance(clip.source, Path) else clip.source)
-                    for clip in clips
-                ]
-            ),
-        }
+        {"number": number, "clips": pickle.dumps([_found_anywhere(clip) for clip in clips])}
         for number, clips in work.parts
     ]
     done = 0
@@ -113,12 +106,11 @@ def _evaluate_parts(
         hear_part,
         fn_kwargs={"question": question},
         num_cpus=_READING_CPUS,
-        concurrency=max(workers, int(gpus and cpus - workers)),
+        concurrency=workers,
     ).map(
         Worker,
         fn_constructor_args=(without_parts, settings, threads),
         num_cpus=max(1 - _READING_CPUS, threads - 1),
-        num_gpus=gpus / workers,
         concurrency=workers,
     )
     try:
@@ -127,6 +119,10 @@ def _evaluate_parts(
             tell(done)
     except Exception as error:
         raise _told_by_a_worker(error) or error from None
+
+
+def _found_anywhere(clip: LabelledClip) -> LabelledClip:
+    return replace(clip, source=clip.source.absolute()) if isinstance(clip.source, Path) else clip
 
 
 def _anywhere(reference: str) -> str:
@@ -138,16 +134,16 @@ def _told_by_a_worker(error: BaseException) -> AstDemoError | None:
     """The sentence for a user that a worker has ended with, which Ray wraps."""
     seen: BaseException | None = error
     while seen is not None:
-        for one in (seen, getattr(seen, "cause", None)):
+        for one in (getattr(seen, "cause", None), seen):
             if isinstance(one, AstDemoError):
-                return type(one)(str(one.args[0])) if one.args else one
+                return one
         seen = seen.__cause__ or seen.__context__
     return None
 
 
 @contextmanager
 def _cluster(address: str, workers: int) -> Iterator[dict[str, float]]:
-    """Connected to a cluster; gives what it has: CPU, GPU."""
+    """Connected to a cluster; gives what it has, such as its number of CPU."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
@@ -155,14 +151,21 @@ def _cluster(address: str, workers: int) -> Iterator[dict[str, float]]:
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": False}
     here: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    try:
-        if address:
+    if address:
+        try:
             ray.init(address=address, **quiet)
-        else:
-            os.environ.setdefault("RAY_worker_niceness", "0")  # nothing else of the cluster is on this machine
-            ray.init(address="local", num_cpus=max(workers, os.cpu_count() or 1), **here, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise SettingsError(f"There is no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from None
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise SettingsError(f"There is no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from None
+    else:
+        os.environ.setdefault("RAY_worker_niceness", "0")  # nothing else of the cluster is on this machine
+        for last in (False, False, True):
+            try:
+                ray.init(address="local", num_cpus=max(workers, os.cpu_count() or 1), **here, **quiet)
+                break
+            except Exception:  # of no kind of its own: a busy machine takes longer than the 30 s that Ray waits
+                ray.shutdown()
+                if last:
+                    raise
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
