@@ -186,7 +186,8 @@ def evaluate(
     """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
     from ast_demo.checkpoint_cache import CheckpointCache
     from ast_demo.checkpoints import find_checkpoint
-    from ast_demo.evaluation import evaluate, evaluate_here
+    from ast_demo.evaluation import evaluate
+    from ast_demo.evaluation_engine import evaluate_here
     from ast_demo.finetuning.split import keep_held_out
     from ast_demo.labelled_clips import ReadingOptions, read_label_map, read_labelled_clips
     from ast_demo.scale_out import ray_engine

@@ -20,7 +20,7 @@ from typing import Any
 
 from ast_demo.checkpoint_cache import CheckpointCache
 from ast_demo.errors import AstDemoError, SettingsError
-from ast_demo.evaluation import Engine, Load, Work
+from ast_demo.evaluation_engine import Engine, Load, Work
 from ast_demo.evaluation_parts import write_part
 from ast_demo.evaluation_rows import Heard, Question, answer, hear
 from ast_demo.labelled_clips import LabelledClip

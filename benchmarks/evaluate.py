@@ -25,7 +25,8 @@ import torch
 
 from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.checkpoint_cache import CheckpointCache
-from ast_demo.evaluation import Work, evaluate, evaluate_here
+from ast_demo.evaluation import evaluate
+from ast_demo.evaluation_engine import Work, evaluate_here
 from ast_demo.evaluation_parts import make_folder
 from ast_demo.evaluation_rows import Question
 from ast_demo.inspection import inspect_batch

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from ast_demo.checkpoint_cache import CheckpointCache
-from ast_demo.evaluation import Engine, Work, evaluate_here
+from ast_demo.evaluation_engine import Engine, Work, evaluate_here
 from ast_demo.evaluation_parts import CLIPS_A_PART, make_folder
 from ast_demo.evaluation_rows import Question
 from ast_demo.scale_out import ray_engine
@@ -21,7 +21,7 @@ from benchmarks.evaluate import scratch, write_clips
 from benchmarks.measure import ratios, read_arguments, report, spread
 from benchmarks.subjects import sample_clips
 
-_CHECKPOINT = "sounds-and-digits-10-10"
+_CHECKPOINT = "sounds-and-digits-16-16"
 
 
 def main() -> None:
