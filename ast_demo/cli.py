@@ -180,7 +180,7 @@ def evaluate(
         str, typer.Option(help="Cluster to use, such as auto; without, one of this machine's processors for this run.")
     ] = "",
     workers: Annotated[
-        int, typer.Option(min=0, help="Ray workers that hold the checkpoints; 0 chooses by processors and GPUs.")
+        int, typer.Option(min=0, help="Ray workers that hold the checkpoints; 0 is one for every two processors.")
     ] = 0,
 ) -> None:
     """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
