@@ -61,7 +61,7 @@ def route(parts: tuple, engine: Engine, settings: Settings, folder: Path) -> Cal
     def run() -> None:
         output = folder / str(next(numbers))
         make_folder(output)
-        question = Question((_CHECKPOINT,), label_map={"Speech": "seven"})
+        question = Question((_CHECKPOINT,), label_map={"Speech": "7"})
         engine(Work(parts, question, output), load, lambda done: None)
 
     return run
