@@ -117,8 +117,17 @@ def run(fast: FastAST, inputs: Tensor, *, token: int | None = None) -> Answer:
         inputs: (batch, frames, mel bins), float32.
         token: Also compute the last layer's row of this token.
     """
+    return run_tokens(fast, fast.model.audio_spectrogram_transformer.embeddings(inputs), token=token)
+
+
+@torch.inference_mode()
+def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None) -> Answer:
+    """Run the model on embedded tokens, (batch, tokens, hidden_size), which may be some of a clip's only.
+
+    Args:
+        token: As for `run`.
+    """
     ast = fast.model.audio_spectrogram_transformer
-    hidden = ast.embeddings(inputs)
     tokens = hidden.shape[1]
     read = torch.tensor([0, 1] if token is None else [0, 1, token])
     head_means = []

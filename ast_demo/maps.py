@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ast_demo.attention import padding_of_columns
+from ast_demo.checkpoints import Activation, CheckpointFacts
+from ast_demo.errors import CheckpointError
 from ast_demo.inspection import Inspection
 
 Method = Literal["rollout", "relevance", "perturbation", "energy", "random"]
@@ -86,6 +90,32 @@ def padding_share(relevance: RelevanceMap, inspection: Inspection) -> float:
         return float(columns @ padding_of_columns(grid, spectrogram.clip_frames))
     tokens = inspection.waveform.duration_s / inspection.input_s * len(columns)
     return float(columns @ (1 - np.clip(tokens - np.arange(len(columns)), 0, 1)))
+
+
+def log_odds(logits: Tensor, index: int, activation: Activation) -> Tensor:
+    """log(p / (1 - p)) of one label's score p, which is what maps of a label explain: (…, n_labels) to (…).
+
+    Under a sigmoid that is the logit itself; under a softmax it is the logit against those of all other labels, so
+    that what speaks for every label alike counts for none.
+    """
+    if activation == "sigmoid":
+        return logits[..., index]
+    others = torch.cat((logits[..., :index], logits[..., index + 1 :]), dim=-1)
+    return logits[..., index] - others.logsumexp(dim=-1)
+
+
+def label_index(facts: CheckpointFacts, label: str) -> int:
+    """Place of a label among the scores.
+
+    Raises:
+        CheckpointError: The checkpoint has no such label.
+    """
+    if label not in facts.labels:
+        raise CheckpointError(
+            f"{facts.name!r} has no label {label!r}. Expected one of {', '.join(facts.labels[:30])}"
+            f"{' ...' if len(facts.labels) > 30 else ''}."
+        )
+    return facts.labels.index(label)
 
 
 def _energy_over_time(inspection: Inspection) -> np.ndarray:

@@ -33,12 +33,9 @@ def run_sequence_model(
     Raises:
         CheckpointError: The model cannot be run on this clip, or shows no attention between tokens over time.
     """
-    extractor: Any = checkpoint.extractor
-    samples = waveform.samples[: int(LONGEST_S * SAMPLE_RATE)]
     name = checkpoint.facts.name
     try:
-        features = extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
-        inputs = features[extractor.model_input_names[0]]
+        inputs = read_sequence(checkpoint, waveform)
         outputs = checkpoint.model(inputs, output_attentions=True, output_hidden_states=True)
     except (RuntimeError, ValueError) as error:  # too short for its convolutions; not of the length that it expects
         raise CheckpointError(
@@ -47,7 +44,7 @@ def run_sequence_model(
     layers = [layer[0].mean(dim=0) for layer in outputs.attentions or ()]
     if not layers or any(layer.shape != layers[0].shape or layer.shape[0] != layer.shape[1] for layer in layers):
         raise CheckpointError(f"{name!r} shows no attention between its tokens, so there is no rollout of it.")
-    input_s = _fixed_length_s(checkpoint) or len(samples) / SAMPLE_RATE
+    input_s = _fixed_length_s(checkpoint) or min(waveform.duration_s, LONGEST_S)
     return outputs.logits[0].numpy(), outputs.hidden_states[-1][0].mean(dim=0).numpy(), layers, input_s
 
 
@@ -59,3 +56,10 @@ def longest_input_s(checkpoint: Checkpoint) -> float:
 def _fixed_length_s(checkpoint: Checkpoint) -> float:
     """Whisper's extractor fills up to a fixed length; the others take the clip as long as it is: 0."""
     return float(getattr(checkpoint.extractor, "chunk_length", 0))
+
+
+def read_sequence(checkpoint: Checkpoint, waveform: Waveform) -> Tensor:
+    """What such a model is fed, made by its own feature extractor, with a batch of one in front."""
+    extractor: Any = checkpoint.extractor
+    samples = waveform.samples[: int(LONGEST_S * SAMPLE_RATE)]
+    return extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")[extractor.model_input_names[0]]

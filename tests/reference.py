@@ -84,3 +84,23 @@ def padding_share(relevance: np.ndarray, grid: PatchGrid, clip_frames: int) -> f
                 if frame >= clip_frames:
                     share += relevance[frequency, time] / grid.patch_size
     return share
+
+
+def textbook_relevance(attentions: list[torch.Tensor], gradients: list[torch.Tensor]) -> np.ndarray:
+    """Relevance of Chefer, Gur & Wolf (2021, arXiv 2103.15679), equations 5 and 6, by full matrices in double precision.
+
+    Args:
+        attentions, gradients: (heads, tokens, tokens) for each layer, first layer first.
+
+    Returns:
+        (tokens, tokens): how much of each input token (column) is relevant in each token (row) at the end.
+    """
+    n_tokens = attentions[0].shape[-1]
+    relevance = torch.eye(n_tokens, dtype=torch.float64)
+    for attention, gradient in zip(attentions, gradients, strict=True):
+        step = torch.zeros(n_tokens, n_tokens, dtype=torch.float64)
+        for head in range(len(attention)):
+            product = gradient[head].double() * attention[head].double()
+            step += torch.where(product > 0, product, torch.zeros_like(product)) / len(attention)
+        relevance = relevance + step @ relevance
+    return relevance.numpy()
