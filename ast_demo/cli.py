@@ -52,8 +52,17 @@ def inspect(
             help="Split the sound by the rollout: keep this share, score both halves again.",
         ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--map", help="Also map what speaks for a label: perturbation, relevance, rollout, energy, random."
+        ),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Label of the map; the best one by default.")] = None,
+    against: Annotated[str | None, typer.Option(help="Map why the label won and not this one.")] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Put the map to the test: how far can it be trusted?")] = False,
 ) -> None:
-    """Show a clip to a checkpoint: scores, and on request pictures of what it heard, and the sound in two halves.
+    """Show a clip to a checkpoint: scores, and on request pictures of what it heard, why it says so, and the sound in two halves.
 
     Of a recording that is longer than the checkpoint's input, these are of one window; all windows are told as well.
     """
@@ -75,26 +84,43 @@ def inspect(
     known = begin_timeline(recording, inspection) if window.start_s == 0 else None
     timeline = look_through(recording, loaded, known)
     halves = None if keep is None else split_clip(inspection, rollout_map(inspection), loaded, keep)
+    card, mapped = None, dict[str, object]()
+    if method or label or against or trust:
+        from ast_demo.explanations import default_method, explain
+        from ast_demo.trust import measure_trust, summarise_map
+
+        chosen = method or default_method(loaded.facts)
+        relevance = explain(inspection, loaded, chosen, label, against, progress=_progress_line("masks"))
+        card = measure_trust(relevance, inspection, loaded, _progress_line("runs")) if trust else None
+        mapped = {"map": summarise_map(relevance, inspection, card)}
+        if output is not None:
+            from ast_demo.export import write_map
+
+            for path in write_map(relevance, inspection, output, card):
+                typer.echo(f"Wrote {path}", err=True)
     if output is not None:
         for path in write_inspection(inspection, output, timeline=timeline, halves=halves):
             typer.echo(f"Wrote {path}", err=True)
     if as_json:
-        typer.echo(json.dumps(describe_clip(inspection, timeline, halves), ensure_ascii=False))
+        typer.echo(json.dumps(describe_clip(inspection, timeline, halves) | mapped, ensure_ascii=False))
         return
     for note in recording.notes:
         typer.echo(f"Note: {note}", err=True)
     if len(starts) > 1:
-        mean = ", ".join(f"{label} {score:.0%}" for label, score in timeline.pooled.top(3))
+        mean = ", ".join(f"{name} {score:.0%}" for name, score in timeline.pooled.top(3))
         typer.echo(
             f"Note: the checkpoint hears {window_s:.2f} s at once; these are the scores of {window.start_s:.2f} to "
             f"{window.start_s + window.duration_s:.2f} s of {recording.duration_s:.2f} s. "
             f"Mean of {len(starts)} windows: {mean}. `--at SECONDS` shows another window, `--json` tells all.",
             err=True,
         )
-    for label, score in inspection.prediction.top(top):
-        typer.echo(f"{score:7.2%}  {label}")
+    for name, score in inspection.prediction.top(top):
+        typer.echo(f"{score:7.2%}  {name}")
     if halves is not None:
         typer.echo(tell_halves(inspection, halves))
+    if card is not None:
+        for sentence in card.verdict:
+            typer.echo(sentence)
 
 
 @app.command()
@@ -222,7 +248,7 @@ def evaluate(
     typer.echo(f"Wrote {output}", err=True)
 
 
-def _progress_line() -> Callable[[int, int], None]:
+def _progress_line(what: str = "clips") -> Callable[[int, int], None]:
     """Tells on standard error, every two seconds at the most, how far a run is and how long it will take."""
     began = told = time.monotonic()
     first: int | None = None
@@ -235,7 +261,7 @@ def _progress_line() -> Callable[[int, int], None]:
             told = now
             speed = (done - first) / (now - began)
             left = f", {(total - done) / speed:.0f} s left" if speed and done < total else ""
-            typer.echo(f"{done} of {total} clips, {speed:.1f} clips a second{left}", err=True)
+            typer.echo(f"{done} of {total} {what}, {speed:.1f} {what} a second{left}", err=True)
 
     return tell
 

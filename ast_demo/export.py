@@ -14,15 +14,19 @@ from ast_demo.errors import DataError
 from ast_demo.figures import (
     Look,
     difference_figure,
+    map_figure,
     patch_grid_figure,
     rollout_figure,
     shared_look,
     spectrogram_figure,
     to_png,
+    trust_figure,
     waveform_figure,
 )
 from ast_demo.hearing import Halves, summarise_halves, to_wav
 from ast_demo.inspection import Inspection, summarise
+from ast_demo.maps import RelevanceMap
+from ast_demo.trust import TrustCard, summarise_map
 from ast_demo.windows import Timeline, summarise_windows
 
 _FIGURES = {
@@ -104,6 +108,27 @@ def write_comparison(
 def folder_of(comparison: Comparison, number: int, folder: Path) -> Path:
     """Where `write_comparison` puts an inspection, by its number from 1."""
     return folder / f"{number}-{comparison.inspections[number - 1].checkpoint.name.replace('/', '--')}"
+
+
+def write_map(
+    relevance: RelevanceMap, inspection: Inspection, folder: Path, card: TrustCard | None = None, look: Look = Look()
+) -> list[Path]:
+    """Write map.png, map.npz with the values (frequency, time) and map.json; with a trust card also trust.png.
+
+    Raises:
+        DataError: The folder cannot be written to.
+    """
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, values=relevance.values, shares=relevance.shares)
+    summary = json.dumps(summarise_map(relevance, inspection, card), indent=2, ensure_ascii=False) + "\n"
+    contents = {
+        "map.png": to_png(map_figure(inspection, relevance, look), look),
+        "map.npz": buffer.getvalue(),
+        "map.json": summary.encode(),
+    }
+    if card is not None:
+        contents["trust.png"] = to_png(trust_figure(card, look), look)
+    return _write_files(folder, contents)
 
 
 def write_inspection(

@@ -21,6 +21,7 @@ from ast_demo.audio import read_audio
 from ast_demo.catalogue import MIT_CHECKPOINTS
 from ast_demo.checkpoints import default_checkpoint, load_checkpoint, shipped_names
 from ast_demo.cli import main
+from ast_demo.explanations import explain
 from ast_demo.inspection import inspect
 from tests.clips import REPOSITORY, encode, melody, noise, real_clips, sample_clips
 from tests.tiny import LABELS, save_tiny
@@ -318,3 +319,27 @@ def test_real_recordings_keep_the_contract(run: Callable[..., Done], tmp_path: P
             assert arrays["rollout"].shape == (grid["frequency"], grid["time"])
             assert arrays["logits"].shape == (len(labels),)
             assert np.isfinite(arrays["logits"]).all()
+
+
+def test_a_map_and_its_trust_card(run: Callable[..., Done], tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "tiny")
+    clip = tmp_path / "noise.wav"
+    clip.write_bytes(encode(noise(0.61), 16_000, "wav", "PCM_16"))
+    output = tmp_path / "out"
+    options = ("--map", "relevance", "--label", "dog", "--against", "rain", "--trust")
+    done = run("inspect", clip, "--checkpoint", folder, "--json", "--output", output, *options)
+    assert done.code == 0
+    told = json.loads(done.out)
+    assert told.keys() >= CONTRACT.keys()
+    assert (told["map"]["method"], told["map"]["label"], told["map"]["against"]) == ("relevance", "dog", "rain")
+    assert len(told["map"]["trust"]["insertion_less_deletion"]["random"]) == 10
+    assert told["map"]["trust"]["verdict"][0].startswith("On this clip")
+    assert {path.name for path in output.iterdir()} == FILES | {"map.png", "map.npz", "map.json", "trust.png"}
+    checkpoint = load_checkpoint(folder)
+    expected = explain(inspect(read_audio(clip), checkpoint), checkpoint, "relevance", "dog", "rain").values
+    np.testing.assert_allclose(np.load(output / "map.npz")["values"], expected, atol=1e-6)
+    wrong = run("inspect", clip, "--checkpoint", folder, "--map", "saliency")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.err == (
+        "There is no map 'saliency'. Expected one of perturbation, relevance, rollout, energy, random.\n"
+    )

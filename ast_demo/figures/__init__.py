@@ -24,6 +24,7 @@ from ast_demo.figures.clip import (
     waveform_figure,
 )
 from ast_demo.figures.drawing import Look, envelope, to_png
+from ast_demo.figures.maps import map_figure, map_title, trust_figure
 from ast_demo.figures.metrics import confusion_figure, reliability_figure
 from ast_demo.figures.thumbnails import rollout_thumbnail, spectrogram_thumbnail
 from ast_demo.figures.timeline import time_at_pixel, timeline_figure
@@ -35,6 +36,8 @@ __all__ = [
     "confusion_figure",
     "difference_figure",
     "envelope",
+    "map_figure",
+    "map_title",
     "patch_at_pixel",
     "patch_grid_figure",
     "reliability_figure",
@@ -46,5 +49,6 @@ __all__ = [
     "time_at_pixel",
     "timeline_figure",
     "to_png",
+    "trust_figure",
     "waveform_figure",
 ]
