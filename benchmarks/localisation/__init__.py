@@ -1,0 +1,1 @@
+"""Does a map point at the event that its label names?"""
