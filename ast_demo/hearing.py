@@ -1,7 +1,7 @@
 """Hear what the model heard: a map of relevance keeps a part of a clip, and both halves are shown to the model again.
 
 The parts of the clip that are highest on the map are kept, so many that they fill the wanted share of its time and
-frequency; the rest is what was removed. If the map shows what the label rests on, the kept half keeps the label and the
+frequency; the rest is what was removed. If the map shows what the label rests on, the kept part keeps the label and the
 other one loses it. That holds both halves to the model's own word, not to a listener's; yet neither half is a sound
 that the model was trained on, and a label may survive in both, or in none.
 """
@@ -21,17 +21,17 @@ from ast_demo.maps import RelevanceMap
 from ast_demo.resynthesis import apply_mask, spread_over_bins
 from ast_demo.spectrogram import HOP_S, InputSettings
 
-DEFAULT_KEEP = 0.5  # chosen by `benchmarks.hear`
+DEFAULT_KEEP = 0.65  # chosen by `benchmarks.hear`
 _RAMP = 0.5  # the mask rises from 0 to 1 over this share of the bins, half of them on either side of the threshold
 
 
 @dataclass(frozen=True)
 class Halves:
-    """A clip in two halves.
+    """A clip in two parts.
 
     Attributes:
         relevance: What decided which part goes where.
-        keep: Wanted share of the clip's time and frequency in the kept half, 0 to 1.
+        keep: Wanted share of the clip's time and frequency in the kept part, 0 to 1.
         mask: (n_mels, frames) what was kept of the amplitude of each mel bin and frame of the clip, 0 to 1.
         kept, removed: The halves, inspected as every clip is. Their samples add up to those of the clip.
     """
@@ -110,10 +110,10 @@ def tell_halves(inspection: Inspection, halves: Halves) -> str:
     for name, half in (("kept", halves.kept), ("removed", halves.removed)):
         best = half.prediction.top(1)[0][0]
         own = dict(half.prediction.top())[label]
-        parts.append(f"{own:.0%} in the {name} half" + ("" if best == label else f", where {best!r} is best"))
+        parts.append(f"{own:.0%} in the {name} part" + ("" if best == label else f", where {best!r} is best"))
     return (
         f"{label!r} has {score:.0%} in the clip, {' and '.join(parts)}. "
-        f"The kept half holds {halves.energy_share:.0%} of the energy."
+        f"The kept part holds {halves.energy_share:.0%} of the energy."
     )
 
 

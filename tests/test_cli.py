@@ -167,7 +167,7 @@ def test_the_sound_in_two_halves(run: Callable[..., Done], clip: Path, tiny: Pat
     done = run("inspect", clip, "--checkpoint", tiny, "--keep", "0.3", "--output", tmp_path / "results")
     assert done.code == 0
     assert done.out.splitlines()[-1].startswith("'")
-    assert "in the kept half" in done.out
+    assert "in the kept part" in done.out
     halves = [read_audio(tmp_path / "results" / f"{name}.wav") for name in ("kept", "removed")]
     np.testing.assert_allclose(sum(half.samples for half in halves), read_audio(clip).samples, atol=1e-6)
     told = json.loads((tmp_path / "results" / "inspection.json").read_text())["halves"]

@@ -45,7 +45,7 @@ def test_the_map_decides_which_sound_is_kept(shipped: Checkpoint) -> None:
     grid = shipped.facts.grid
     values = np.zeros((grid.n_frequency, grid.n_time), np.float32)
     values[:, -(-100 // grid.time_stride) :] = 1
-    halves = split_clip(inspection, RelevanceMap(values, "random"), shipped)
+    halves = split_clip(inspection, RelevanceMap(values, "random"), shipped, keep=0.5)
     kept = halves.kept.waveform.samples
     assert np.abs(kept[:14_000]).max() < 1e-3
     np.testing.assert_allclose(kept[20_000:31_000], high[4_000:15_000], atol=1e-3)
@@ -120,7 +120,7 @@ def test_what_is_written_is_what_was_scored() -> None:
 
 
 @pytest.mark.parametrize("name", shipped_names())
-def test_the_kept_half_keeps_the_label_and_the_removed_half_loses_it(name: str) -> None:
+def test_the_kept_part_keeps_the_label_and_the_removed_part_loses_it(name: str) -> None:
     """On some of the samples; `benchmarks.hear` counts all of them."""
     checkpoint = load_checkpoint(name)
     kept = removed = 0

@@ -98,7 +98,7 @@ _HALVES = {
 }
 _WHAT = """
 <p>The map splits the clip: where it is high, the sound is <b>kept</b>; the rest is what was <b>removed</b>. Together
-they are the clip, and the model scores each. If the map shows what the label rests on, the kept half keeps the label
-and the removed half loses it. That is the model's word, not an ear's: neither half is a kind of sound that it was
-trained on, some labels survive in both halves, and a map of plain loudness may do as well.</p>
+they are the clip, and the model scores each. If the map shows what the label rests on, the kept part keeps the label
+and the removed part loses it. That is the model's word, not an ear's: neither part is a kind of sound that it was
+trained on, some labels survive in both, and a map of plain loudness may do as well.</p>
 """

@@ -142,7 +142,7 @@ def test_what_was_kept_and_what_was_removed_can_be_heard(visitor: Visitor) -> No
             ]
             assert [float(cell.rstrip("%")) / 100 for cell in cells] == pytest.approx(expected, abs=0.0006)
 
-    assert_shows(0.5)
+    assert_shows(0.65)
     before = scores.inner_text()
     page.locator("#keep input[type=range]").focus()
     page.locator("#keep input[type=range]").press("ArrowLeft")
@@ -151,7 +151,7 @@ def test_what_was_kept_and_what_was_removed_can_be_heard(visitor: Visitor) -> No
         arg=before,
         timeout=WAIT_MS,
     )
-    assert_shows(0.45)
+    assert_shows(0.6)
     # Another clip, while it is unfolded: its halves follow.
     before = scores.inner_text()
     visitor.upload(one_sample_per_label()[7].path)
