@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -141,17 +142,29 @@ def _told_by_a_worker(error: BaseException) -> AstDemoError | None:
     return None
 
 
+def _check_address(address: str) -> None:
+    """Refuse a host and port at which nobody listens: Ray would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise SettingsError(f"There is no Ray cluster at {address!r}: {error}.") from None
+
+
 @contextmanager
 def _cluster(address: str, workers: int) -> Iterator[dict[str, float]]:
     """Connected to a cluster; gives what it has, such as its number of CPU."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters to a user comes as an exception
     import ray
     import ray.data
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": False}
     here: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     if address:
+        _check_address(address)
         try:
             ray.init(address=address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:

@@ -16,7 +16,11 @@ import pytest
 import soundfile
 
 from ast_demo.audio import SAMPLE_RATE
+from ast_demo.checkpoints import load_checkpoint
 from ast_demo.errors import SettingsError
+from ast_demo.evaluation_engine import Work
+from ast_demo.evaluation_rows import Question
+from ast_demo.labelled_clips import LabelledClip
 from ast_demo.scale_out import ray_engine
 from ast_demo.settings import Settings
 from tests.clips import REPOSITORY, noise, tone
@@ -117,11 +121,12 @@ def test_a_worker_that_is_killed_half_way_loses_nothing(house: Path) -> None:
 
 
 @needs_ray
-def test_a_worker_that_cannot_go_on_says_so_in_a_sentence(house: Path) -> None:
-    process = start(house, house / "blocked", "--engine", "ray", "--ray-address", "127.0.0.1:1")
-    told = process.communicate()[0]
-    assert process.returncode == 2
-    assert "There is no Ray cluster at '127.0.0.1:1'" in told.splitlines()[-1]
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999"])
+def test_an_address_without_a_cluster_gets_a_sentence(address: str, tmp_path: Path) -> None:
+    clip = LabelledClip("a.wav", b"", ("dog",))
+    run = ray_engine(Settings(), address=address)
+    with pytest.raises(SettingsError, match=rf"There is no Ray cluster at '{address}': "):
+        run(Work(((0, (clip,)),), Question(()), tmp_path), load_checkpoint, lambda done: None)
 
 
 def test_without_ray_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
