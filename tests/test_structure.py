@@ -28,6 +28,7 @@ ROOMS = (
     "resynthesis",
     "attention",
     "fast_ast",
+    "gpu_ast",
     "hub",
     "checkpoints",
     "checkpoint_cache",
