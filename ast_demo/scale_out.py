@@ -171,14 +171,22 @@ def _cluster(address: str, workers: int) -> Iterator[dict[str, float]]:
             raise SettingsError(f"There is no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from None
     else:
         os.environ.setdefault("RAY_worker_niceness", "0")  # nothing else of the cluster is on this machine
-        for last in (False, False, True):
-            try:
-                ray.init(address="local", num_cpus=max(workers, os.cpu_count() or 1), **here, **quiet)
-                break
-            except Exception:  # of no kind of its own: a busy machine takes longer than the 30 s that Ray waits
-                ray.shutdown()
-                if last:
-                    raise
+        services: Any = ray._private.services
+        resolve = services.resolve_ip_for_localhost
+        services.resolve_ip_for_localhost = (
+            str  # Ray would put the machine's address for the loopback, and listen there
+        )
+        try:
+            for last in (False, False, True):
+                try:
+                    ray.init(address="local", num_cpus=max(workers, os.cpu_count() or 1), **here, **quiet)
+                    break
+                except Exception:  # of no kind of its own: a busy machine takes longer than the 30 s that Ray waits
+                    ray.shutdown()
+                    if last:
+                        raise
+        finally:
+            services.resolve_ip_for_localhost = resolve
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
