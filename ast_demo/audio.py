@@ -168,7 +168,8 @@ def _read_with_soundfile(file: soundfile.SoundFile, name: str, max_s: float) -> 
     _check_longest(declared / rate, name, max_s)
     try:
         # Not `file.blocks`, which fills up with zeros what a damaged file does not hold.
-        mono = _mix(file.read(_BLOCK, dtype="float32", always_2d=True) for _ in itertools.count())
+        n_frames = max(1, _BLOCK // file.channels)
+        mono = _mix(file.read(n_frames, dtype="float32", always_2d=True) for _ in itertools.count())
     except soundfile.LibsndfileError:
         raise AudioError(_cut_off(name)) from None
     # An MP3 decoder drops its own delay and padding: up to three blocks of 1152 samples are no damage.

@@ -10,6 +10,7 @@ from typing import Literal
 from ast_demo import checkpoints
 from ast_demo.checkpoints import CheckpointFacts, read_facts, shipped_names
 from ast_demo.hub import find_downloaded, hub_is_reachable
+from ast_demo.settings import Settings, is_allowed
 
 MIT_CHECKPOINTS = tuple(
     f"MIT/ast-finetuned-{name}"
@@ -36,8 +37,13 @@ class CatalogueEntry:
     note: str
 
 
-def catalogue(*, reachable: Callable[[], bool] | None = None) -> list[CatalogueEntry]:
-    """What can be loaded now: the shipped checkpoints, and MIT's eight from the Hub.
+def allowed_on_hub(settings: Settings) -> list[str]:
+    """Those of MIT's checkpoints that may be loaded here."""
+    return [name for name in MIT_CHECKPOINTS if is_allowed(name, settings.hub_checkpoints)]
+
+
+def catalogue(settings: Settings | None = None, *, reachable: Callable[[], bool] | None = None) -> list[CatalogueEntry]:
+    """What can be loaded now: the shipped checkpoints, and those of MIT's eight from the Hub that the settings allow.
 
     Args:
         reachable: Asked once, and only if some checkpoint is not on this machine yet.
@@ -46,9 +52,9 @@ def catalogue(*, reachable: Callable[[], bool] | None = None) -> list[CatalogueE
         CatalogueEntry(name, "shipped", True, _describe(read_facts(checkpoints.SHIPPED_FOLDER / name)))
         for name in shipped_names()
     ]
-    cached = {name: find_downloaded(name) is not None for name in MIT_CHECKPOINTS}
+    cached = {name: find_downloaded(name) is not None for name in allowed_on_hub(settings or Settings())}
     available = all(cached.values()) or (reachable or partial(hub_is_reachable, MIT_CHECKPOINTS[0]))()
-    for name in MIT_CHECKPOINTS:
+    for name in cached:
         if cached[name]:
             note = "already downloaded"
         elif available:

@@ -20,7 +20,7 @@ from torch import nn
 from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import CheckpointError
 from ast_demo.fast_ast import FastAST, Precision, choose_precision, make_fast
-from ast_demo.hub import CHECKPOINT_FILES, check_size, download, find_downloaded, is_hub_id
+from ast_demo.hub import CHECKPOINT_FILES, check_allowed, check_size, download, find_downloaded, is_hub_id
 from ast_demo.patches import PatchGrid
 from ast_demo.settings import Settings
 from ast_demo.spectrogram import InputSettings
@@ -28,6 +28,7 @@ from ast_demo.spectrogram import InputSettings
 SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "checkpoints"
 _AST = "audio-spectrogram-transformer"
 _AUDIOSET_LABELS = 527
+_LARGEST, _MOST_LABELS = 10_000_000, 100_000  # numbers in a configuration beyond these would fill the memory
 # What `ASTFeatureExtractor` assumes where preprocessor_config.json is silent.
 _EXTRACTOR_DEFAULTS: dict[str, Any] = {
     "sampling_rate": SAMPLE_RATE,
@@ -129,6 +130,7 @@ def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> 
     folder, name = find_checkpoint(reference, settings)
     facts = read_facts(folder, name)
     _check_weights(folder, name, settings)
+    _check_model_size(folder, facts)
     try:
         with _quiet_transformers():
             model, report = AutoModelForAudioClassification.from_pretrained(
@@ -159,27 +161,32 @@ def find_checkpoint(reference: str | Path, settings: Settings) -> tuple[Path, st
     """The folder that a reference means, downloaded if it is a Hub id, and the checkpoint's name.
 
     Raises:
-        CheckpointError: Nothing of that name, or the Hub cannot be reached.
+        CheckpointError: Nothing of that name, one that the settings do not allow, or the Hub cannot be reached.
     """
     text = str(reference).strip()
     if text in shipped_names():
         return SHIPPED_FOLDER / text, text
-    folder = Path(text)
-    try:
-        folder = folder.expanduser()
-        is_folder = bool(text) and folder.is_dir()
-    except (OSError, RuntimeError):  # a name that is too long, a folder that is closed to us, an unknown ~user
-        is_folder = False
-    if is_folder:
+    folder = _local_folder(text) if settings.local_paths else None
+    if folder is not None:
         if not (folder / "config.json").is_file():
             raise CheckpointError(f"The folder {text!r} is no checkpoint: it has no config.json.")
         return folder, folder.resolve().name
     if is_hub_id(text):
+        check_allowed(text, settings)
         return find_downloaded(text) or download(text, settings), text
+    known = ", ".join([*map(repr, shipped_names()), *(["a folder"] if settings.local_paths else [])])
     raise CheckpointError(
-        f"There is no checkpoint {text[:200]!r}. Expected {', '.join([*map(repr, shipped_names()), 'a folder'])} "
+        f"There is no checkpoint {text[:200]!r}. Expected {known} "
         "or a Hub id such as 'MIT/ast-finetuned-audioset-10-10-0.4593'."
     )
+
+
+def _local_folder(text: str) -> Path | None:
+    try:
+        folder = Path(text).expanduser()
+        return folder if text and folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long a name, a folder closed to us, an unknown ~user, a zero byte
+        return None
 
 
 def read_facts(folder: Path, name: str | None = None) -> CheckpointFacts:
@@ -320,10 +327,13 @@ def _read_json(folder: Path, file: str, name: str) -> dict[str, Any]:
         raise CheckpointError(
             f"{name!r} has no {file}. Expected a checkpoint folder with {', '.join(CHECKPOINT_FILES)}."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"The {file} of {name!r} cannot be read: {_first_sentence(error)}") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"The {file} of {name!r} is no JSON object.")
+    for key, value in content.items():
+        if isinstance(value, int) and value > (_MOST_LABELS if key == "num_labels" else _LARGEST):
+            raise CheckpointError(f"The {file} of {name!r} has {key} = {value}, which is too large to make sense.")
     return content
 
 
@@ -336,6 +346,30 @@ def _check_weights(folder: Path, name: str, settings: Settings) -> None:
         )
         raise CheckpointError(f"{name!r} has no model.safetensors.{found} Save it with `save_pretrained`.")
     check_size(weights.stat().st_size, name, settings)
+
+
+def _check_model_size(folder: Path, facts: CheckpointFacts) -> None:
+    """Refuse a configuration that describes a much larger model than the weights fill: all of it would be made first."""
+    import torch
+    from transformers import AutoConfig, AutoModelForAudioClassification
+
+    config: Any = None
+    n_described = facts.n_layers  # no layer is without a parameter
+    if n_described <= facts.n_parameters:
+        try:
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            with torch.device("meta"):  # shapes alone
+                model: Any = AutoModelForAudioClassification.from_config(config, trust_remote_code=False)
+            n_described = sum(parameter.numel() for parameter in model.parameters())
+        except Exception as error:  # whatever a hand-written configuration may provoke
+            raise CheckpointError(
+                f"The configuration of {facts.name!r} makes no sense: {_first_sentence(error)}"
+            ) from error
+    if n_described > 2 * facts.n_parameters + 1000:
+        raise CheckpointError(
+            f"The configuration of {facts.name!r} describes {n_described:,} parameters or more, but its weights hold "
+            f"{facts.n_parameters:,}. They do not belong together."
+        )
 
 
 def _count_parameters(weights: Path) -> int:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ast_demo.errors import CheckpointError
-from ast_demo.settings import Settings
+from ast_demo.settings import Settings, is_allowed
 
 CHECKPOINT_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -22,6 +22,17 @@ def is_hub_id(text: str) -> bool:
     except HFValidationError:
         return False
     return _HUB_ID.fullmatch(text) is not None
+
+
+def check_allowed(hub_id: str, settings: Settings) -> None:
+    """Refuse a model that is not on the list of those that may be loaded here.
+
+    Raises:
+        CheckpointError: It is not.
+    """
+    if not is_allowed(hub_id, settings.hub_checkpoints):
+        allowed = ", ".join(settings.hub_checkpoints) or "none"
+        raise CheckpointError(f"{hub_id!r} is not loaded here. Of the Hugging Face Hub's models, these are: {allowed}.")
 
 
 def find_downloaded(hub_id: str) -> Path | None:

@@ -17,6 +17,7 @@ import csv
 import io
 import json
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ from typing import Any
 from ast_demo.buckets import RemoteFile, is_bucket, list_files
 from ast_demo.errors import DataError
 from ast_demo.samples import SAMPLES_FOLDER
+from ast_demo.settings import Settings, is_allowed
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".aif", ".aiff", ".aifc")
@@ -39,6 +41,8 @@ _TABLES = ("metadata.csv", "metadata.jsonl")
 _HUB_ID = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<config>[\w.+-]+))?(@(?P<split>[\w.+-]+))?")
 _MAX_ARCHIVE_MB = 4000.0
 _MAX_ARCHIVE_FILES = 100_000
+_LONGEST_END = 65_535 + 22 + 20  # bytes at an archive's end that its last records can take, with a comment
+_LONGEST_ENTRY = 1000  # bytes of a file's entry in an archive's directory, on average, that still are no attack
 # Others unpack without a bound on what comes out, whatever size the archive states.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -95,6 +99,8 @@ class ReadingOptions:
     Attributes:
         file_column, label_column: Columns of a table or of a data set; the usual names are found without.
         multi_label: A cell may hold several labels, separated by semicolons.
+        local_paths: Whether a folder or file of this machine may be named.
+        hub_datasets: Ids of the Hub's data sets that may be named; `*` stands for any text.
         root: Where given, no file outside of this folder is taken, whatever a table says: for tables by strangers.
         buckets: Addresses of buckets are read, with the credentials of this machine: not for what strangers type.
         max_archive_mb: Largest content of an archive, unpacked, in megabytes.
@@ -104,6 +110,8 @@ class ReadingOptions:
     file_column: str = ""
     label_column: str = ""
     multi_label: bool = False
+    local_paths: bool = True
+    hub_datasets: tuple[str, ...] = ("*",)
     root: Path | None = None
     buckets: bool = False
     max_archive_mb: float = _MAX_ARCHIVE_MB
@@ -131,27 +139,70 @@ def read_labelled_clips(data: str | Path, options: ReadingOptions | None = None)
     """
     options = options or ReadingOptions()
     text = str(data).strip()
-    path = SAMPLES_FOLDER if text == "samples" else Path(text).expanduser()
-    if options.buckets and is_bucket(text):
-        files = list_files(text)
-        names = tuple(name for name in files if not _is_hidden(name))
-        clips = _read_files(_Files(names, files.__getitem__), text, options)
-    elif text and path.is_dir():
-        clips = _read_files(_files_of_folder(path), path.name, options)
-    elif path.suffix.lower() == ".zip" and path.is_file():
-        clips = _read_archive(path, options)
-    elif path.suffix.lower() in (".csv", ".jsonl") and path.is_file():
-        clips = _read_manifest(path, options)
-    elif path.exists():
-        raise DataError(f"{text!r} is neither a folder, nor a .csv or .jsonl table, nor a .zip archive.")
-    elif path.suffix.lower() in (".zip", ".csv", ".jsonl") or not _HUB_ID.fullmatch(text):
+    if text == "samples":
+        clips = _read_files(_files_of_folder(SAMPLES_FOLDER), SAMPLES_FOLDER.name, options)
+    elif options.buckets and is_bucket(text):
+        remote = list_files(text)
+        names = tuple(name for name in remote if not _is_hidden(name))
+        clips = _read_files(_Files(names, remote.__getitem__), text, options)
+    elif options.local_paths and (path := _existing(text)):
+        clips = _read_path(path, options)
+    elif not _HUB_ID.fullmatch(text) or text.lower().endswith((".zip", ".csv", ".jsonl")):
+        files = "a folder, a .csv or .jsonl table, a .zip archive, " if options.local_paths else ""
         raise DataError(
-            f"There is nothing at {text!r}. Expected a folder, a .csv or .jsonl table, a .zip archive, "
+            f"There is nothing at {text[:200]!r}. Expected {files}"
             "the id of a Hub data set (name[:config][@split]), or 'samples'."
         )
     else:
         clips = _read_hub(text, options)
     return LabelledClips(text, tuple(clips))
+
+
+def read_labelled_clips_of_visitor(
+    named: str, upload: str | None, settings: Settings, options: ReadingOptions | None = None
+) -> LabelledClips:
+    """Labelled clips that a visitor of the page has uploaded, or else named.
+
+    Args:
+        upload: Path of the uploaded file. Only an archive is taken: a table could name any file of this machine.
+        options: Columns and labels; the limits are those of the settings.
+
+    Raises:
+        DataError: As `read_labelled_clips`; what was named is not allowed here; the upload is no ZIP archive.
+    """
+    options = replace(
+        options or ReadingOptions(),
+        buckets=False,
+        local_paths=settings.local_paths,
+        hub_datasets=settings.hub_datasets,
+        max_archive_mb=settings.max_archive_mb,
+        max_archive_files=settings.max_archive_files,
+    )
+    if upload is None:
+        return read_labelled_clips(named, options)
+    path = Path(upload)
+    if path.suffix.lower() != ".zip" or not path.is_file():
+        raise DataError(f"{path.name!r} is no ZIP archive. Expected one with a folder for each label.")
+    return LabelledClips(path.name, tuple(_read_archive(path, options)))
+
+
+def _existing(text: str) -> Path | None:
+    try:
+        path = Path(text).expanduser()
+        return path if text and path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown ~user, a zero byte
+        return None
+
+
+def _read_path(path: Path, options: ReadingOptions) -> list[LabelledClip]:
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return _read_files(_files_of_folder(path), path.name, options)
+    if suffix == ".zip":
+        return _read_archive(path, options)
+    if suffix in (".csv", ".jsonl"):
+        return _read_manifest(path, options)
+    raise DataError(f"{str(path)!r} is neither a folder, nor a .csv or .jsonl table, nor a .zip archive.")
 
 
 def read_label_map(path: str | Path) -> dict[str, str]:
@@ -215,12 +266,9 @@ def _is_hidden(name: str) -> bool:
 def _read_archive(path: Path, options: ReadingOptions) -> list[LabelledClip]:
     """An archive's clips, as bytes: nothing is written to the disk, so no name in it can do harm."""
     try:
+        _check_directory(path, options.max_archive_files)
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-            if len(infos) > options.max_archive_files:
-                raise DataError(
-                    f"{path.name!r} holds {len(infos):,} files; at most {options.max_archive_files:,} are read from an archive."
-                )
             names = {_name_inside(info.filename, path.name): info for info in infos if not info.is_dir()}
             wanted = {
                 name: info
@@ -242,6 +290,35 @@ def _read_archive(path: Path, options: ReadingOptions) -> list[LabelledClip]:
     if only and any(len(PurePosixPath(name).parts) > 2 or PurePosixPath(name).name in _TABLES for name in contents):
         contents = {name[len(only) + 1 :]: content for name, content in contents.items()}
     return _read_files(_Files(tuple(sorted(contents)), contents.__getitem__), path.name, options)
+
+
+def _check_directory(path: Path, most: int) -> None:
+    """Refuse an archive with too many files before its directory is read: each entry takes memory, if it is empty too.
+
+    Both numbers come from the archive's last record (PKWARE's APPNOTE, 4.3.14 to 4.3.16), and may lie; but as many
+    bytes are read as it tells, and no entry takes fewer than 46.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _LONGEST_END))
+        end = file.read()
+        place = end.rfind(b"PK\5\6")
+        if place < 0 or place + 22 > len(end):
+            raise zipfile.BadZipFile("it is no ZIP archive, or its end is missing")
+        n_files, n_bytes = struct.unpack("<HL", end[place + 10 : place + 16])
+        if n_files == 0xFFFF or n_bytes == 0xFFFFFFFF:  # told in a larger record, whose place a smaller one tells
+            if end[place - 20 : place - 16] != b"PK\6\7":
+                raise zipfile.BadZipFile("its end is damaged")
+            file.seek(int.from_bytes(end[place - 12 : place - 4], "little") % (size + 1))
+            record = file.read(56)
+            if len(record) < 56 or record[:4] != b"PK\6\6":
+                raise zipfile.BadZipFile("its end is damaged")
+            n_files, n_bytes = struct.unpack("<QQ", record[32:48])
+    if n_files > most or n_bytes > most * _LONGEST_ENTRY:
+        raise DataError(
+            f"{path.name!r} holds {max(n_files, n_bytes // _LONGEST_ENTRY):,} files; "
+            f"at most {most:,} are read from an archive."
+        )
 
 
 def _name_inside(name: str, archive: str) -> str:
@@ -396,6 +473,11 @@ def _read_hub(text: str, options: ReadingOptions) -> list[LabelledClip]:
     parts = _HUB_ID.fullmatch(text)
     assert parts is not None  # the caller has looked
     name, config, split = parts["name"], parts["config"], parts["split"]
+    if not is_allowed(name, options.hub_datasets):
+        allowed = ", ".join(options.hub_datasets) or "none"
+        raise DataError(
+            f"{name[:100]!r} is not evaluated on here. Of the Hugging Face Hub's data sets, these are: {allowed}."
+        )
     try:
         loaded = datasets.load_dataset(name, config, split=split)
     except Exception as error:  # the library and the network raise many kinds

@@ -4,69 +4,129 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
 from ast_demo.errors import SettingsError
 
 _PREFIX = "AST_DEMO_"
 PrecisionChoice = Literal["auto", "float32", "bfloat16"]
+_PUBLIC = _PREFIX + "PUBLIC"
+_SPACE = "SPACE_ID"  # set by the machines of a Hugging Face Space
+_SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
 @dataclass(frozen=True)
 class Settings:
     """Limits of one running program. Each field is read from `AST_DEMO_<FIELD IN CAPITALS>`.
 
+    The defaults here are for a program that runs for its owner; see `PUBLIC` for those towards strangers.
+
     Attributes:
+        local_paths: Whether folders and files of this machine may be named as checkpoints and as labelled clips.
+        hub_checkpoints: Ids of the Hub's models that may be loaded; `*` stands for any text.
+        hub_datasets: Ids of the Hub's data sets that may be evaluated on; `*` stands for any text.
         max_clip_s: Longest recording that is decoded, in seconds. Longer ones are refused, not cut.
         max_upload_mb: Largest file the page accepts, in megabytes.
+        max_archive_mb: Largest content of an archive, unpacked, in megabytes.
+        max_archive_files: Most files in an archive.
         checkpoint_cache_mb: Memory for loaded checkpoints, in megabytes; the least recently used goes first.
         max_checkpoint_mb: Largest weights file that is loaded or downloaded, in megabytes.
         concurrency: Clips that are inspected at the same time; further visitors wait in the queue.
+        max_waiting: Requests that may wait in the queue; further ones are told that the program is busy.
+        max_visitors: Visitors whose results are kept in memory; those of the one who came first go first.
         viewers: Evaluations that are open in Spotlight at the same time; the least recently used is closed first. Each
             takes about 500 MB, and one more process waits to show the next one.
         precision: What models compute in: `auto`, `float32` or `bfloat16`, see `fast_ast.choose_precision`.
         viewer_idle_s: Seconds after which a viewer that nobody uses is closed.
+        kept_s: Seconds after which uploads and results are deleted from the server.
+        kept_mb: Most that uploads and results may take on the disk, in megabytes; the oldest go first.
     """
 
+    local_paths: bool = True
+    hub_checkpoints: tuple[str, ...] = ("*",)
+    hub_datasets: tuple[str, ...] = ("*",)
     max_clip_s: float = 600.0
     max_upload_mb: float = 200.0
+    max_archive_mb: float = 1000.0
+    max_archive_files: int = 100_000
     checkpoint_cache_mb: float = 2000.0
     max_checkpoint_mb: float = 2000.0
     concurrency: int = 2
+    max_waiting: int = 1000
+    max_visitors: int = 1000
     viewers: int = 3
     viewer_idle_s: float = 1800.0
     precision: PrecisionChoice = "auto"
+    kept_s: float = 3600.0
+    kept_mb: float = 20_000.0
+
+
+# Towards strangers: for two cores and 16 GB, and so that nobody can name anything on the machine.
+PUBLIC = Settings(
+    local_paths=False,
+    hub_checkpoints=("MIT/ast-finetuned-*",),
+    hub_datasets=(),
+    max_clip_s=120.0,
+    max_upload_mb=50.0,
+    max_archive_mb=250.0,
+    max_archive_files=2000,
+    max_checkpoint_mb=500.0,
+    max_waiting=64,
+    max_visitors=200,
+    viewer_idle_s=600.0,
+    kept_mb=5000.0,
+)
+
+
+def is_allowed(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a name fits one of the patterns of an allow-list."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from environment variables; what is not set keeps its default.
+    """Read the settings from environment variables.
+
+    What is not set keeps its default: that of `PUBLIC` in a Hugging Face Space and where `AST_DEMO_PUBLIC` says so,
+    else that of `Settings`.
 
     Raises:
-        SettingsError: A value is not a positive number (a whole one for `concurrency`), or no precision.
+        SettingsError: A value is not what its setting expects: a number above 0, a whole one, yes or no,
+            a precision.
     """
     environment = os.environ if environment is None else environment
-    values: dict[str, float | str] = {}
+    public = _read_switch(_PUBLIC, environment[_PUBLIC]) if _PUBLIC in environment else _SPACE in environment
+    defaults = PUBLIC if public else Settings()
+    values: dict[str, object] = {}
     for field in fields(Settings):
         variable = _PREFIX + field.name.upper()
-        if variable not in environment:
-            continue
-        if field.name == "precision":
-            values[field.name] = _read_precision(variable, environment[variable])
-            continue
-        kind: type[float] = type(field.default)  # type: ignore[assignment]
-        try:
-            value = kind(environment[variable])
-        except ValueError:
-            value = 0
-        if not 0 < value < float("inf"):
-            expected = "a whole number above 0" if kind is int else "a number above 0"
-            raise SettingsError(f"{variable} must be {expected}, but it is {environment[variable]!r}.")
-        values[field.name] = value
-    return Settings(**values)  # type: ignore[arg-type]
+        if variable in environment:
+            values[field.name] = _read(variable, environment[variable], type(field.default))
+    return replace(defaults, **values)  # type: ignore[arg-type]
 
 
-def _read_precision(variable: str, text: str) -> str:
-    if text not in get_args(PrecisionChoice):
-        raise SettingsError(f"{variable} must be auto, float32 or bfloat16, but it is {text!r}.")
-    return text
+def _read(variable: str, text: str, kind: type) -> object:
+    if kind is bool:
+        return _read_switch(variable, text)
+    if kind is str:
+        if text not in get_args(PrecisionChoice):
+            raise SettingsError(f"{variable} must be auto, float32 or bfloat16, but it is {text!r}.")
+        return text
+    if kind is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        value = kind(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        expected = "a whole number above 0" if kind is int else "a number above 0"
+        raise SettingsError(f"{variable} must be {expected}, but it is {text!r}.")
+    return value
+
+
+def _read_switch(variable: str, text: str) -> bool:
+    try:
+        return _SWITCH[text.strip().lower()]
+    except KeyError:
+        raise SettingsError(f"{variable} must be yes or no, but it is {text!r}.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 import tempfile
@@ -17,7 +18,8 @@ import pytest
 from ast_demo.checkpoints import load_checkpoint
 from ast_demo.errors import DataError
 from ast_demo.evaluation import evaluate
-from ast_demo.labelled_clips import ReadingOptions, read_labelled_clips
+from ast_demo.labelled_clips import ReadingOptions, read_labelled_clips, read_labelled_clips_of_visitor
+from ast_demo.settings import PUBLIC, Settings
 from tests.clips import encode, tone
 from tests.tiny import save_tiny
 
@@ -65,6 +67,30 @@ def test_more_files_than_the_limit_are_refused(house: Path) -> None:
     assert refusal(archive, max_archive_files=1_000) == (
         "'clips.zip' holds 1,001 files; at most 1,000 are read from an archive."
     )
+
+
+@pytest.mark.parametrize("declared", [None, 1, 0xFFFF])
+def test_a_million_entries_are_refused_before_any_is_read(house: Path, declared: int | None) -> None:
+    """Also where the last record states another number of them."""
+    archive = pack(house, {"a" * 60: b""})
+    content = archive.read_bytes()
+    start = content.index(b"PK\1\2")
+    entry, end = content[start : content.index(b"PK\5\6")], bytearray(content[content.index(b"PK\5\6") :])
+    many = 30_000
+    struct.pack_into("<HHLL", end, 8, *[many if declared is None else declared] * 2, many * len(entry), start)
+    large = b""
+    if declared == 0xFFFF:  # as archives of more than 65,535 files end
+        place = start + many * len(entry)
+        large = struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, many, many, many * len(entry), start)
+        large += struct.pack("<4sLQL", b"PK\6\7", 0, place, 1)
+    archive.write_bytes(content[:start] + entry * many + large + end)
+    tracemalloc.start()
+    try:
+        sentence = refusal(archive, max_archive_files=1000)
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()
+    assert re.fullmatch(r"'clips.zip' holds [\d,]+ files; at most 1,000 are read from an archive\.", sentence)
 
 
 @pytest.mark.parametrize(
@@ -183,3 +209,34 @@ def test_labels_that_do_not_match_are_named_before_anything_runs(house: Path, tm
     with pytest.raises(DataError, match="does not know these labels of the data: sandstorm"):
         evaluate(clips, [str(model)], load_checkpoint, tmp_path / "allowed" / "out")
     assert not (tmp_path / "allowed" / "out").exists()
+
+
+@pytest.mark.parametrize("local_paths", [True, False])
+def test_only_an_archive_is_taken_from_a_visitor(house: Path, local_paths: bool) -> None:
+    """A table could name any file of the machine, and a folder may be that of all uploads."""
+    settings = Settings(local_paths=local_paths, max_archive_mb=1, max_archive_files=3)
+    archive = pack(house, {"dog/one.wav": CLIP})
+    assert [clip.name for clip in read_labelled_clips_of_visitor("", str(archive), settings).clips] == ["dog/one.wav"]
+    (house.parent / "allowed" / "dog").mkdir(parents=True)
+    (house.parent / "allowed" / "dog" / "one.wav").write_bytes(CLIP)
+    table = house.parent / "allowed" / "clips.csv"
+    table.write_text("file_name,label\ndog/one.wav,dog\n")
+    for upload in (table, table.parent, house / "nothing.zip"):
+        with pytest.raises(DataError, match=f"'{upload.name}' is no ZIP archive"):
+            read_labelled_clips_of_visitor("", str(upload), settings)
+    pack(house, {f"dog/{number}.wav": CLIP for number in range(4)})
+    with pytest.raises(DataError, match="holds 4 files; at most 3"):
+        read_labelled_clips_of_visitor("", str(archive), settings)
+    pack(house, {"dog/long.wav": bytes(2_000_000)})
+    with pytest.raises(DataError, match="at most 1 MB"):
+        read_labelled_clips_of_visitor("", str(archive), settings)
+
+
+def test_towards_strangers_nothing_of_the_machine_is_named(house: Path) -> None:
+    for named in (str(house), "~", ".", "..", "/etc/passwd", str(pack(house, {"dog/a.wav": CLIP})), "a\0b", "/" * 5000):
+        with pytest.raises(DataError, match=r"\AThere is nothing at ") as caught:
+            read_labelled_clips_of_visitor(named, None, PUBLIC)
+        assert len(str(caught.value)) < 400
+    with pytest.raises(DataError, match=r"'ashraq/esc50' is not evaluated on here\. .* these are: none\."):
+        read_labelled_clips_of_visitor("ashraq/esc50@train", None, PUBLIC)
+    assert len(read_labelled_clips_of_visitor("samples", None, PUBLIC).clips) == 120

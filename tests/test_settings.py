@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ast_demo.errors import AstDemoError, AudioError, CheckpointError, DataError, SettingsError
-from ast_demo.settings import Settings, read_settings
+from ast_demo.settings import PUBLIC, Settings, is_allowed, read_settings
 
 
 def test_nothing_set_gives_the_defaults() -> None:
@@ -15,22 +15,49 @@ def test_nothing_set_gives_the_defaults() -> None:
 
 
 def test_every_field_is_read_from_its_variable() -> None:
-    settings = read_settings(
-        {
-            "AST_DEMO_MAX_CLIP_S": "12.5",
-            "AST_DEMO_MAX_UPLOAD_MB": "1e1",
-            "AST_DEMO_CHECKPOINT_CACHE_MB": "3",
-            "AST_DEMO_MAX_CHECKPOINT_MB": "4",
-            "AST_DEMO_CONCURRENCY": "5",
-            "AST_DEMO_VIEWERS": "6",
-            "AST_DEMO_VIEWER_IDLE_S": "7.5",
-            "AST_DEMO_PRECISION": "bfloat16",
-        }
-    )
-    assert (settings.max_clip_s, settings.max_upload_mb) == (12.5, 10)
-    assert (settings.checkpoint_cache_mb, settings.max_checkpoint_mb, settings.concurrency) == (3, 4, 5)
-    assert (settings.viewers, settings.viewer_idle_s, settings.precision) == (6, 7.5, "bfloat16")
-    assert isinstance(settings.concurrency, int)
+    for place, field in enumerate(dataclasses.fields(Settings), start=3):
+        text, value = {
+            bool: ("no", False),
+            tuple: (" a/b, c-* ,", ("a/b", "c-*")),
+            str: ("bfloat16", "bfloat16"),
+            int: (f"{place}", place),
+            float: (f"{place}.5e0", place + 0.5),
+        }[type(field.default)]
+        settings = read_settings({f"AST_DEMO_{field.name.upper()}": text})
+        assert settings == dataclasses.replace(Settings(), **{field.name: value})
+        assert type(getattr(settings, field.name)) is type(field.default)
+
+
+@pytest.mark.parametrize("environment", [{"SPACE_ID": "a/b"}, {"AST_DEMO_PUBLIC": "1"}, {"AST_DEMO_PUBLIC": "Yes"}])
+def test_towards_strangers_the_defaults_are_safe(environment: dict[str, str]) -> None:
+    settings = read_settings(environment)
+    assert settings == PUBLIC
+    assert not settings.local_paths
+    assert "*" not in settings.hub_checkpoints + settings.hub_datasets
+    for field in dataclasses.fields(Settings):
+        if field.type in ("float", "int"):
+            assert getattr(PUBLIC, field.name) <= field.default
+    assert read_settings({**environment, "AST_DEMO_MAX_CLIP_S": "7"}) == dataclasses.replace(PUBLIC, max_clip_s=7)
+
+
+def test_a_space_can_be_for_its_owner_alone() -> None:
+    assert read_settings({"SPACE_ID": "a/b", "AST_DEMO_PUBLIC": "no"}) == Settings()
+
+
+@pytest.mark.parametrize("variable", ["AST_DEMO_PUBLIC", "AST_DEMO_LOCAL_PATHS"])
+@pytest.mark.parametrize("value", ["", "2", "maybe"])
+def test_switches_are_yes_or_no(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"\A{variable} must be yes or no, but it is {value!r}\.\Z"):
+        read_settings({variable: value})
+
+
+def test_an_allow_list_is_of_patterns() -> None:
+    allowed = ("MIT/ast-*", "me/mine")
+    assert [is_allowed(name, allowed) for name in ("MIT/ast-x", "me/mine", "me/mine2", "mit/ast-x", "x/MIT/ast-x", "")] == [
+        True, True, False, False, False, False,
+    ]  # fmt: skip
+    assert not is_allowed("a/b", ())
+    assert is_allowed("a/b", ("*",))
 
 
 def test_the_environment_is_read_when_asked_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,102 @@
+"""The one folder for what visitors upload and get: things in it are deleted by age, and all of it in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ast_demo.settings import Settings
+
+_PREFIX, _LOCK = "ast-demo-run-", "in-use.lock"
+UPLOADS = "uploads"  # in the folder: what visitors send, a folder each
+VIEWERS = "ast-demo-viewer-"  # how the folders of viewers begin, which delete theirs themselves
+
+
+@contextlib.contextmanager
+def visitors_folder(settings: Settings) -> Iterator[Path]:
+    """A new folder that Python's `tempfile` uses meanwhile; deleted at the end, whatever ended it but SIGKILL.
+
+    What a program that was killed has left behind is deleted first. While the folder is there, what is in it goes
+    once it is older than `settings.kept_s`, and the oldest first where all takes more than `settings.kept_mb`.
+    """
+    import filelock
+
+    delete_left_behind()
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    lock = filelock.FileLock(folder / _LOCK)
+    lock.acquire()  # let go by the system when the program ends, however it ends
+    (folder / UPLOADS).mkdir()
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    ended = threading.Event()
+    threading.Thread(target=_watch, args=[folder, settings, ended], daemon=True).start()
+    try:
+        yield folder
+    finally:
+        ended.set()
+        tempfile.tempdir = before
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def delete_left_behind() -> None:
+    """Delete the folders of programs of this user that have ended without doing so."""
+    import filelock
+
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        lock = filelock.FileLock(folder / _LOCK)
+        try:
+            if not (folder / _LOCK).is_file():  # it is being made just now, or is not ours
+                continue
+            lock.acquire(timeout=0)
+        except (filelock.Timeout, OSError):
+            continue
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def delete_old(folder: Path, kept_s: float, kept_mb: float) -> None:
+    """Delete what has not changed for longer than this, then the oldest until the rest takes no more than that."""
+    found = sorted((_newest_and_size(path), path) for path in _things_in(folder))
+    total = sum(size for (_, size), _ in found)
+    for (newest, size), path in found:
+        if time.time() - newest <= kept_s and total <= kept_mb * 1e6:
+            return
+        _delete(path)
+        total -= size
+
+
+def _things_in(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name == UPLOADS:
+            yield from path.iterdir()
+        elif path.name != _LOCK and not path.name.startswith(VIEWERS):
+            yield path
+
+
+def _newest_and_size(path: Path) -> tuple[float, int]:
+    """Time of the last change of anything in a folder, and the bytes in it."""
+    newest, size = 0.0, 0
+    for one in (path, *path.rglob("*")):
+        with contextlib.suppress(OSError):  # deleted meanwhile
+            status = one.lstat()
+            newest, size = max(newest, status.st_mtime), size + status.st_size
+    return newest, size
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _watch(folder: Path, settings: Settings, ended: threading.Event) -> None:
+    while not ended.wait(min(30.0, settings.kept_s / 4)):
+        with contextlib.suppress(OSError):  # something went while it was looked at: next time
+            delete_old(folder, settings.kept_s, settings.kept_mb)
