@@ -1,5 +1,10 @@
 """Entry point of a Hugging Face Space, and of `python app.py`: build the page and serve it."""
 
+import contextlib
+
+with contextlib.suppress(ImportError):
+    import spaces  # noqa: F401 - on 🤗 ZeroGPU it has to come before torch
+
 from ast_demo.errors import told_as_a_sentence
 from ast_demo.settings import read_settings
 from ast_demo.ui.page import launch

@@ -8,10 +8,14 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.served import App
 
 # Some libraries read these while they are imported: hence here, before any of them is. The pictures' fonts are found
 # once for the whole run, and child processes inherit all of it.
@@ -56,6 +60,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "network" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def start_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., App]]:
+    """Start the app, with settings; all that are started so are stopped at the end."""
+    from tests.served import start
+
+    running: list[App] = []
+
+    def start_one(**environment: str) -> App:
+        running.append(start(tmp_path_factory.mktemp("app"), **environment))
+        return running[-1]
+
+    try:
+        yield start_one
+    finally:
+        for one in running:
+            one.stop()
+
+
+@pytest.fixture(scope="session")
+def public_app(start_app: Callable[..., App]) -> App:
+    """The app as it is open to strangers."""
+    return start_app(SPACE_ID="somebody/ast-demo", max_upload_mb="5", max_archive_files="200")
 
 
 @pytest.fixture(autouse=True)

@@ -43,16 +43,17 @@ class Column:
 
 def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
-    files = gr.State(None, time_to_live=3600, delete_callback=parts.forget)  # folder behind what is shown
+    files = gr.State(None, time_to_live=settings.kept_s, delete_callback=parts.forget)  # folder behind what is shown
     browser = gr.JSON(visible=False)
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             clip = parts.clip_input("compare-")
         with gr.Column(scale=2, min_width=300):
             chosen = parts.several_checkpoints(
+                settings,
                 "Two to four checkpoints",
                 "compare-checkpoints",
-                "Or type folders or Hugging Face Hub ids, each followed by Enter",
+                f"{parts.other_checkpoints(settings)}; press Enter after each",
             )
             with gr.Row():
                 go = gr.Button("Compare", variant="primary", size="sm", elem_id="compare-go")

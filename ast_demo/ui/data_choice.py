@@ -20,7 +20,7 @@ from ast_demo.labelled_clips import (
     ReadingOptions,
     join_clips,
     read_label_map,
-    read_labelled_clips,
+    read_labelled_clips_of_visitor,
 )
 from ast_demo.settings import Settings
 
@@ -58,10 +58,11 @@ class DataControls:
     inputs: list[Component]
 
 
-def build_controls() -> DataControls:
+def build_controls(settings: Settings) -> DataControls:
     """Lay out the controls and wire those that act on each other. Must be called inside a `gr.Blocks`."""
-    added = gr.State((), time_to_live=3600)
-    kind = gr.Radio([SAMPLES, UPLOAD, ELSEWHERE, ADDED], value=SAMPLES, label="Labelled clips", elem_id="data")
+    added = gr.State((), time_to_live=settings.kept_s)
+    elsewhere = [ELSEWHERE] if settings.local_paths or settings.hub_datasets else []
+    kind = gr.Radio([SAMPLES, UPLOAD, *elsewhere, ADDED], value=SAMPLES, label="Labelled clips", elem_id="data")
     upload = gr.File(
         label="A folder per label, or with a metadata.csv, as a ZIP",
         file_types=[".zip"],
@@ -157,9 +158,8 @@ def read_choice(choice: Choice, references: list[str], settings: Settings) -> La
         file_column=(choice.file_column or "").strip(),
         label_column=(choice.label_column or "").strip(),
         multi_label=choice.multi_label,
-        max_archive_mb=settings.max_upload_mb * 5,
     )
-    clips = read_labelled_clips(data, options)
+    clips = read_labelled_clips_of_visitor(data, choice.file if choice.kind == UPLOAD else None, settings, options)
     if choice.held_out and references:
         clips = keep_held_out(clips, find_checkpoint(references[0], settings)[0])
     return join_clips([clips, added]) if added.clips else clips

@@ -49,12 +49,14 @@ class _StoppedError(Exception):
 
 def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers) -> EvaluateTab:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
-    run = gr.State(None, time_to_live=3600, delete_callback=lambda old: parts.forget(old.folder if old else None))
+    run = gr.State(
+        None, time_to_live=settings.kept_s, delete_callback=lambda old: parts.forget(old.folder if old else None)
+    )
     with gr.Row():
         with gr.Column(min_width=300):
-            data = data_choice.build_controls()
+            data = data_choice.build_controls(settings)
         with gr.Column(min_width=300):
-            chosen = parts.several_checkpoints("One to four checkpoints", "evaluate-checkpoints")
+            chosen = parts.several_checkpoints(settings, "One to four checkpoints", "evaluate-checkpoints")
             with gr.Row():
                 go = gr.Button("Evaluate", variant="primary", size="sm", elem_id="evaluate-go")
                 stop = gr.Button("Stop", size="sm", interactive=False, elem_id="evaluate-stop")
@@ -103,7 +105,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
             clips = data_choice.read_choice(choice, references, settings)
             label_map = data_choice.read_map(choice)
             result = None
-            for line in _follow(
+            for line in follow(
                 lambda tell: evaluate(
                     clips,
                     references,
@@ -173,7 +175,9 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
         start,
         [chosen, run, *data.inputs],
         [run, status, results, metrics, mistakes, mistake_panel, confusion, downloads, spotlight, go, stop],
-        show_progress="hidden",
+        show_progress="minimal",  # the place in the queue
+        show_progress_on=[status],
+        concurrency_id=parts.EVALUATION,
         concurrency_limit=1,
         api_visibility="private",
     )
@@ -193,10 +197,10 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
     return EvaluateTab(chosen, clip, leave, data)
 
 
-_STOPPED = "<p>Stopped. What is done is kept: press Evaluate to go on from there.</p>"
+_STOPPED = "<p>Stopped. What is done is kept for a while, but not if the program is started again: press Evaluate to go on.</p>"
 
 
-def _follow(work: Any) -> Iterator[str | Evaluation]:
+def follow(work: Any) -> Iterator[str | Evaluation]:
     """Run an evaluation in a thread of its own; lines on how far it is, and the result at last.
 
     When the caller stops listening (the visitor pressed Stop, or left), the run ends at the next clip.

@@ -57,7 +57,9 @@ class Shown:
 
 def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
-    shown = gr.State(None, time_to_live=3600, delete_callback=lambda old: parts.forget(old.folder if old else None))
+    shown = gr.State(
+        None, time_to_live=settings.kept_s, delete_callback=lambda old: parts.forget(old.folder if old else None)
+    )
     browser = gr.JSON(visible=False)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=300, elem_classes="side"):
@@ -66,10 +68,10 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             scores = gr.HTML(parts.scores_table([]), elem_id="scores")
             parts.sample_buttons(clip, "samples")
             checkpoint = gr.Dropdown(
-                parts.checkpoint_choices(),
+                parts.checkpoint_choices(settings),
                 value=default_checkpoint(),
                 label="Checkpoint",
-                info="Or type a folder, or a Hugging Face Hub id",
+                info=parts.other_checkpoints(settings),
                 allow_custom_value=True,
                 elem_id="checkpoint",
             )

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from typing import Any
 
 import gradio as gr
+import gradio.mcp
 import numpy as np
+from fastapi.exceptions import RequestValidationError
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from ast_demo.audio import SAMPLE_RATE, waveform_from_samples
 from ast_demo.checkpoint_cache import CheckpointCache
@@ -19,16 +26,36 @@ from ast_demo.inspection import inspect as inspect_clip
 from ast_demo.settings import Settings
 from ast_demo.spotlight.proxy import route
 from ast_demo.spotlight.viewers import Viewers
+from ast_demo.temporary import UPLOADS, visitors_folder
 from ast_demo.ui import compare, data_choice, evaluate, inspect, parts
+from ast_demo.ui.endpoints import add_endpoints
+from ast_demo.ui.gate import Gate, health, log_failure, sentence_for_wrong_form
 
 _FOLDER = Path(__file__).resolve().parent
 GUIDE_PICTURES = _FOLDER.parent.parent / "assets" / "guide"
-_KEPT_S = 3600  # uploads and results are deleted after an hour
+_CONFUSED = (
+    "Something in this request does not make sense here. Reload the page, or look at how the endpoint is called."
+)
+
+
+class Page(gr.Blocks):
+    """The page; whatever goes wrong in one of its events becomes a sentence, and a line in the log without content."""
+
+    async def process_api(self, block_fn: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            return await super().process_api(block_fn, *args, **kwargs)
+        except gr.Error as error:
+            raise gr.Error(error.message, print_exception=False) from None
+        except AstDemoError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        except Exception as error:
+            log_failure(f"event {getattr(block_fn, 'name', block_fn)}", error)
+            raise gr.Error(_CONFUSED, print_exception=False) from None
 
 
 def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewers) -> gr.Blocks:
     """Lay out the page."""
-    with gr.Blocks(title="AST Demo", delete_cache=(_KEPT_S, _KEPT_S), analytics_enabled=False) as page:
+    with Page(title="AST Demo", analytics_enabled=False) as page:
         gr.HTML(
             "<h1>AST Demo</h1><p>What did this audio model hear, and why was it wrong?</p>", elem_classes="masthead"
         )
@@ -41,6 +68,8 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
                 evaluated = evaluate.build_tab(checkpoints, settings, viewers)
             with gr.Tab("How to read this", id="guide"):
                 gr.Markdown(_guide(), elem_classes="guide")
+        gr.HTML(f"<p>{_kept(settings)}</p>", elem_classes="kept")
+        add_endpoints(checkpoints, settings)
         for here, there, tab in (
             (inspected, compared, "compare"),
             (compared, inspected, "inspect"),
@@ -59,7 +88,7 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
             api_visibility="private",
         )
         page.load(
-            lambda: [gr.update(choices=parts.checkpoint_choices(ask_hub=True))] * 3,
+            lambda: [gr.update(choices=parts.checkpoint_choices(settings, ask_hub=True))] * 3,
             outputs=[inspected.checkpoints, compared.checkpoints, evaluated.checkpoints],
             show_progress="hidden",
             api_visibility="private",
@@ -67,12 +96,20 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
     return page
 
 
-def launch(settings: Settings, *, host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
-    """Serve the page.
+def _kept(settings: Settings) -> str:
+    minutes = settings.kept_s / 60
+    how_long = "an hour" if minutes == 60 else f"{minutes:g} minutes"
+    return (
+        f"What you record or upload, and what comes of it, is deleted from this server after {how_long}, and when the program "
+        "ends: download what you want to keep. Nobody else sees it."
+    )
+
+
+def launch(settings: Settings, *, host: str | None = None, port: int | None = None) -> None:
+    """Serve the page until the program is stopped, by Ctrl-C or SIGTERM; then delete what visitors have left.
 
     Args:
         host, port: Where to listen; by default what Gradio's own environment variables say, else 127.0.0.1:7860.
-        block: Serve until the program is stopped; otherwise return at once, and `.close()` the result later.
 
     Raises:
         SettingsError: That port is in use, or that host is not this machine.
@@ -81,31 +118,23 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
     # Neither fonts nor usage counts are fetched from anywhere: the page works without a network.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    checkpoints = CheckpointCache(settings)
-    viewers = Viewers(settings)
-    page = build_page(settings, checkpoints, viewers)
-    Thread(target=_warm_up, args=[checkpoints], daemon=True).start()
-    page.queue(default_concurrency_limit=settings.concurrency)
-    try:
-        page.launch(
-            server_name=host,
-            server_port=port,
-            theme=_theme(),
-            css_paths=_FOLDER / "style.css",
-            head='<meta name="viewport" content="width=device-width, initial-scale=1">',
-            footer_links=[],
-            allowed_paths=[str(GUIDE_PICTURES)],
-            max_file_size=int(settings.max_upload_mb * 1e6),
-            app_kwargs={"routes": [route(viewers)]},
-            ssr_mode=False,  # Gradio's own proxy for it would not pass on Spotlight's WebSocket
-            prevent_thread_lock=not block,
-        )
-    except OSError:
-        asked = f"port {port} of {host}" if port else "the port that was asked for"
-        raise SettingsError(
-            f"Cannot listen on {asked}: it is in use, or not on this machine. Choose another."
-        ) from None
-    return page
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # not at once, but by way of what is to be done at the end
+    with visitors_folder(settings) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = gradio.mcp.DEFAULT_TEMP_DIR = str(folder / UPLOADS)
+        checkpoints, viewers, ready = CheckpointCache(settings), Viewers(settings), Event()
+        page = build_page(settings, checkpoints, viewers)
+        Thread(target=_warm_up, args=[checkpoints, ready], daemon=True).start()
+        page.queue(default_concurrency_limit=settings.concurrency, max_size=settings.max_waiting)
+        try:
+            _serve(page, settings, host, port, [route(viewers), health(ready)])
+        except OSError:
+            asked = f"port {port} of {host}" if port else "the port that was asked for"
+            raise SettingsError(
+                f"Cannot listen on {asked}: it is in use, or not on this machine. Choose another."
+            ) from None
+        finally:
+            page.close(verbose=False)
+            viewers.close_all()
 
 
 def _add_clip(added: data_choice.Added, clip: str | None, label: str | None) -> tuple[object, ...]:
@@ -123,10 +152,35 @@ def _guide() -> str:
     return text.replace("](../../assets/guide/", f"](gradio_api/file={GUIDE_PICTURES.as_posix()}/")
 
 
-def _warm_up(checkpoints: CheckpointCache) -> None:
+def _serve(page: gr.Blocks, settings: Settings, host: str | None, port: int | None, routes: list[BaseRoute]) -> None:
+    page.launch(
+        server_name=host,
+        server_port=port,
+        theme=_theme(),
+        css_paths=_FOLDER / "style.css",
+        head='<meta name="viewport" content="width=device-width, initial-scale=1">',
+        footer_links=[],
+        allowed_paths=[str(GUIDE_PICTURES)],
+        max_file_size=int(settings.max_upload_mb * 1e6),
+        state_session_capacity=settings.max_visitors,
+        enable_monitoring=False,
+        run_history=False,
+        mcp_server=True,
+        app_kwargs={
+            "routes": routes,
+            "middleware": [Middleware(Gate, settings=settings)],
+            "exception_handlers": {RequestValidationError: sentence_for_wrong_form},
+            **dict.fromkeys(("docs_url", "redoc_url", "openapi_url")),  # Gradio tells of the endpoints at /?view=api
+        },
+        ssr_mode=False,  # Gradio's own proxy for it would not pass on Spotlight's WebSocket
+    )
+
+
+def _warm_up(checkpoints: CheckpointCache, ready: Event) -> None:
     """Load the first checkpoint and run it once, so that the first visitor need not wait for it."""
     silence = waveform_from_samples(np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE)
     draw(inspect_clip(silence, checkpoints.load(default_checkpoint())))
+    ready.set()
 
 
 def _theme() -> gr.themes.Base:

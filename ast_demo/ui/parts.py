@@ -12,11 +12,12 @@ from pathlib import Path
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from ast_demo.catalogue import MIT_CHECKPOINTS, catalogue
+from ast_demo.catalogue import allowed_on_hub, catalogue
 from ast_demo.checkpoints import CheckpointFacts, shipped_names
 from ast_demo.comparison import MOST
 from ast_demo.figures import Figure, Look, to_png
 from ast_demo.samples import one_sample_per_label
+from ast_demo.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Tab:
     checkpoints: gr.Dropdown  # what to choose from
     leave: gr.Button  # takes the clip to the other tab
 
+
+MODEL, EVALUATION = "model", "evaluation"  # events that share a limit of how many run at a time
 
 # The browser alone knows how wide the pictures will be, and whether the page is dark.
 LOOK_OF_BROWSER = """{
@@ -47,23 +50,31 @@ def clip_input(prefix: str) -> gr.Audio:
     return clip
 
 
-def checkpoint_choices(*, ask_hub: bool = False) -> list[tuple[str, str]]:
+def checkpoint_choices(settings: Settings, *, ask_hub: bool = False) -> list[tuple[str, str]]:
     """(text, name) of all checkpoints that can be named.
 
     Args:
         ask_hub: Also say what cannot be had now; that takes a moment without a network.
     """
     if not ask_hub:
-        return [(name, name) for name in (*shipped_names(), *MIT_CHECKPOINTS)]
+        return [(name, name) for name in (*shipped_names(), *allowed_on_hub(settings))]
     return [
-        (entry.name if entry.available else f"{entry.name} (not available now)", entry.name) for entry in catalogue()
+        (entry.name if entry.available else f"{entry.name} (not available now)", entry.name)
+        for entry in catalogue(settings)
     ]
 
 
-def several_checkpoints(label: str, elem_id: str, info: str | None = None) -> gr.Dropdown:
+def other_checkpoints(settings: Settings) -> str:
+    """What else can be typed in where checkpoints are chosen."""
+    kinds = ["a folder"] if settings.local_paths else []
+    kinds += ["a Hugging Face Hub id"] if settings.hub_checkpoints else []
+    return f"Or type {', or '.join(kinds)}" if kinds else ""
+
+
+def several_checkpoints(settings: Settings, label: str, elem_id: str, info: str | None = None) -> gr.Dropdown:
     """Choose up to four checkpoints, the shipped ones at first; others can be typed in."""
     return gr.Dropdown(
-        checkpoint_choices(),
+        checkpoint_choices(settings),
         value=shipped_names()[:MOST],
         multiselect=True,
         max_choices=MOST,

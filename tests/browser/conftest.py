@@ -1,16 +1,10 @@
-"""A Chromium that is already on the machine, and the app as a user starts it, both once for all browser tests."""
+"""A Chromium that is already on the machine, and the app as its owner starts it, both once for all browser tests."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,7 +12,8 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from ast_demo.audio import read_audio
 from tests.browser.visitor import Visitor
-from tests.clips import REPOSITORY, sample_clips
+from tests.clips import sample_clips
+from tests.served import App
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 _PLACES = (
@@ -40,17 +35,6 @@ _FLAGS = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
-_START_S = 120
-
-
-@dataclass(frozen=True)
-class App:
-    url: str
-    folder: Path  # where it keeps what it writes
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log.txt"
 
 
 def find_browser(playwright: Playwright) -> str | None:
@@ -95,43 +79,6 @@ def chromium(spoken: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def start_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., App]]:
-    """Start `python app.py` on a free port of the loopback, with settings; all are stopped at the end."""
-    running: list[subprocess.Popen] = []
-
-    def start(**settings: str) -> App:
-        folder = tmp_path_factory.mktemp("app")
-        app = App(f"http://127.0.0.1:{_free_port()}", folder)
-        environment = {
-            **os.environ,
-            **{f"AST_DEMO_{name.upper()}": value for name, value in settings.items()},
-            "GRADIO_SERVER_PORT": app.url.rpartition(":")[2],
-            "GRADIO_TEMP_DIR": str(folder / "uploads"),
-            "TMPDIR": str(folder),
-            "PYTHONUNBUFFERED": "1",
-        }
-        with app.log.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "app.py"], cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
-            )
-        running.append(process)
-        _wait_until_served(app, process)
-        return app
-
-    try:
-        yield start
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-@pytest.fixture(scope="session")
 def app(chromium: Browser, start_app: Callable[..., App]) -> App:
     return start_app(max_clip_s="70", max_upload_mb="5")
 
@@ -164,21 +111,3 @@ def visitor(new_visitor: Callable[..., Visitor]) -> Iterator[Visitor]:
     visitor = new_visitor().open()
     yield visitor
     assert visitor.complaints == []
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def _wait_until_served(app: App, process: subprocess.Popen) -> None:
-    until = time.monotonic() + _START_S
-    while True:
-        try:
-            with urllib.request.urlopen(app.url, timeout=5):
-                return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > until:
-                pytest.fail(f"The app did not start:\n{app.log.read_text(errors='replace')}")
-            time.sleep(0.2)

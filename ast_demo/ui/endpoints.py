@@ -1,0 +1,120 @@
+"""The page for programs: `inspect`, `compare` and `evaluate`, for `gradio_client` and as tools over MCP.
+
+Each takes the path that the tab of the same name takes, and answers with what the command line prints as JSON.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ast_demo.audio import read_audio
+from ast_demo.checkpoint_cache import CheckpointCache
+from ast_demo.checkpoints import default_checkpoint, shipped_names
+from ast_demo.comparison import compare as compare_clip
+from ast_demo.comparison import summarise_comparison
+from ast_demo.errors import AudioError
+from ast_demo.evaluation import Evaluation
+from ast_demo.evaluation import evaluate as evaluate_clips
+from ast_demo.inspection import inspect as inspect_clip
+from ast_demo.inspection import summarise
+from ast_demo.labelled_clips import read_labelled_clips_of_visitor
+from ast_demo.settings import Settings
+from ast_demo.ui import evaluate as evaluate_tab
+from ast_demo.ui import parts
+
+
+def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
+    """Add the three to a page. Must be called inside a `gr.Blocks`."""
+
+    def inspect(clip: str | None, checkpoint: str) -> dict[str, Any]:
+        """Classify a recording with an audio classifier, and tell what the model was fed.
+
+        Args:
+            clip: The recording: WAV, FLAC, MP3, Ogg, Opus, M4A, WebM or AIFF.
+            checkpoint: Name of a shipped checkpoint, or the id of an audio classifier on the Hugging Face Hub.
+
+        Returns:
+            All labels with their scores, best first, under `predictions`; and the facts of the input.
+        """
+        waveform = read_audio(_given(clip), max_s=settings.max_clip_s)
+        return summarise(inspect_clip(waveform, checkpoints.load(checkpoint or default_checkpoint())))
+
+    def compare(clip: str | None, chosen: list[str]) -> dict[str, Any]:
+        """Classify a recording with two to four audio classifiers, and tell where they agree.
+
+        Args:
+            clip: The recording, as for `inspect`.
+            chosen: Two to four checkpoints, each as for `inspect`.
+
+        Returns:
+            What `inspect` tells of each under `inspections`, those that failed under `failures`, and `agreement`.
+        """
+        waveform = read_audio(_given(clip), max_s=settings.max_clip_s)
+        return summarise_comparison(compare_clip(waveform, chosen, checkpoints.load))
+
+    def evaluate(archive: str | None, chosen: list[str]) -> Iterator[dict[str, Any]]:
+        """Measure how well one to four audio classifiers do on labelled recordings.
+
+        Args:
+            archive: A ZIP with a folder of recordings for each label; without one, the shipped samples.
+            chosen: One to four checkpoints, each as for `inspect`.
+
+        Returns:
+            While it runs, `progress`. At last, for each checkpoint its metrics under `checkpoints`, for every two
+            whether one is better under `comparisons`, and the clips that could not be read under `unreadable`.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="ast-demo-"))
+        try:
+            clips = read_labelled_clips_of_visitor("samples", archive, settings)
+
+            def run(tell: Callable[[int, int], None]) -> Evaluation:
+                return evaluate_clips(
+                    clips, chosen, checkpoints.load, folder, max_clip_s=settings.max_clip_s, progress=tell
+                )
+
+            for news in evaluate_tab.follow(run):
+                yield _summary(news) if isinstance(news, Evaluation) else {"progress": news}
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    shipped = shipped_names()
+    with gr.Row(visible=False):
+        clip = gr.File(label="Recording")
+        archive = gr.File(label="ZIP with a folder for each label")
+        one = gr.Textbox(default_checkpoint(), label="Checkpoint")
+        several = gr.Dropdown(
+            shipped, value=shipped[:2], multiselect=True, allow_custom_value=True, label="Checkpoints"
+        )
+        answer = gr.JSON()
+        bell = gr.Button()
+    limits: dict[str, Any] = {"concurrency_id": parts.MODEL, "concurrency_limit": settings.concurrency}
+    bell.click(inspect, [clip, one], [answer], api_name="inspect", **limits)
+    bell.click(compare, [clip, several], [answer], api_name="compare", **limits)
+    bell.click(
+        evaluate,
+        [archive, several],
+        [answer],
+        api_name="evaluate",
+        concurrency_id=parts.EVALUATION,
+        concurrency_limit=1,
+    )
+
+
+def _given(clip: str | None) -> str:
+    if clip is None:
+        raise AudioError("No recording was given. Expected WAV, FLAC, MP3, Ogg, Opus, M4A, WebM or AIFF.")
+    return clip
+
+
+def _summary(result: Evaluation) -> dict[str, Any]:
+    return {
+        "checkpoints": dict(result.metrics),
+        "comparisons": list(result.comparisons),
+        "unreadable": dict(result.unreadable),
+    }
