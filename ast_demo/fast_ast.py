@@ -18,9 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ast_demo.gpu import device_of_call, is_lent, on_gpu
 from ast_demo.settings import PrecisionChoice
 
 Precision = Literal["float32", "bfloat16"]
@@ -80,8 +82,10 @@ def choose_precision(choice: PrecisionChoice, n_parameters: int) -> Precision:
     """The number format to compute in.
 
     `auto` is float32, and so exact to rounding, unless the processor multiplies bfloat16 natively and the model is
-    large: then bfloat16 takes half the time, and moves scores by up to 0.02.
+    large: then bfloat16 takes half the time, and moves scores by up to 0.02. On a GPU that is lent, it is float32 too.
     """
+    if is_lent(run_elsewhere):
+        return "float32"
     if choice != "auto":
         return choice
     return "bfloat16" if n_parameters >= _LARGE and has_bfloat16() else "float32"
@@ -129,7 +133,7 @@ def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None) -> An
     """
     ast = fast.model.audio_spectrogram_transformer
     tokens = hidden.shape[1]
-    read = torch.tensor([0, 1] if token is None else [0, 1, token])
+    read = torch.tensor([0, 1] if token is None else [0, 1, token], device=hidden.device)
     head_means = []
     for layer in fast.layers:
         is_last = layer is fast.layers[-1]
@@ -140,6 +144,14 @@ def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None) -> An
     hidden = ast.layernorm(hidden[:, :2])
     embeddings = (hidden[:, 0] + hidden[:, 1]) / 2
     return Answer(fast.model.classifier(embeddings), embeddings, head_means)
+
+
+@on_gpu
+def run_elsewhere(model: nn.Module, inputs: np.ndarray, token: int | None) -> tuple[np.ndarray, ...]:
+    """`run` in single precision, for where GPUs are lent: see `gpu`. Logits, embeddings, and each layer's head means."""
+    device = device_of_call()
+    answer = run(make_fast(model.to(device), "float32"), torch.from_numpy(inputs).to(device), token=token)
+    return tuple(part.cpu().numpy() for part in (answer.logits, answer.embeddings, *answer.head_means))
 
 
 def _run_layer(layer: FastLayer, hidden: Tensor, dtype: torch.dtype, read: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,8 @@ from ast_demo.attention import Rollout, rollout_of_clip, rollout_over_time, to_g
 from ast_demo.audio import Waveform
 from ast_demo.checkpoints import Activation, Checkpoint, CheckpointFacts
 from ast_demo.errors import CheckpointError
-from ast_demo.fast_ast import Precision, run
+from ast_demo.fast_ast import Answer, Precision, run, run_elsewhere
+from ast_demo.gpu import is_lent
 from ast_demo.patches import PatchGrid
 from ast_demo.sequence_models import run_sequence_model
 from ast_demo.spectrogram import Spectrogram, compute_spectrograms
@@ -192,8 +193,12 @@ def _run(
     """Of each clip: logits (n_labels,), embedding (hidden_size,), and each layer's head means (tokens, tokens)."""
     if not spectrograms:
         return []
-    inputs = torch.from_numpy(np.stack([spectrogram.values for spectrogram in spectrograms]))
-    answer = run(checkpoint.fast(precision), inputs, token=token)
+    inputs = np.stack([spectrogram.values for spectrogram in spectrograms])
+    if is_lent(run_elsewhere):
+        logits, embeddings, *head_means = map(torch.from_numpy, run_elsewhere(checkpoint.model, inputs, token))
+        answer = Answer(logits, embeddings, head_means)
+    else:
+        answer = run(checkpoint.fast(precision), torch.from_numpy(inputs), token=token)
     return [
         (answer.logits[i].numpy(), answer.embeddings[i].numpy(), [layer[i] for layer in answer.head_means])
         for i in range(len(spectrograms))

@@ -16,11 +16,11 @@ from torch import Tensor
 from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.checkpoints import Checkpoint
 from ast_demo.errors import CheckpointError
+from ast_demo.gpu import device_of_call, on_gpu
 
 LONGEST_S = 30.0  # attention between all tokens takes memory with the square of the length; Whisper hears 30 s, too
 
 
-@torch.inference_mode()
 def run_sequence_model(
     checkpoint: Checkpoint, waveform: Waveform
 ) -> tuple[np.ndarray, np.ndarray, list[Tensor], float]:
@@ -35,17 +35,16 @@ def run_sequence_model(
     """
     name = checkpoint.facts.name
     try:
-        inputs = read_sequence(checkpoint, waveform)
-        outputs = checkpoint.model(inputs, output_attentions=True, output_hidden_states=True)
+        logits, embedding, *attentions = _call(checkpoint.model, read_sequence(checkpoint, waveform))
     except (RuntimeError, ValueError) as error:  # too short for its convolutions; not of the length that it expects
         raise CheckpointError(
             f"{name!r} cannot be run on {waveform.name!r} ({waveform.duration_s:.2f} s): {str(error).splitlines()[0]}"
         ) from error
-    layers = [layer[0].mean(dim=0) for layer in outputs.attentions or ()]
+    layers = [torch.from_numpy(layer) for layer in attentions]
     if not layers or any(layer.shape != layers[0].shape or layer.shape[0] != layer.shape[1] for layer in layers):
         raise CheckpointError(f"{name!r} shows no attention between its tokens, so there is no rollout of it.")
     input_s = _fixed_length_s(checkpoint) or min(waveform.duration_s, LONGEST_S)
-    return outputs.logits[0].numpy(), outputs.hidden_states[-1][0].mean(dim=0).numpy(), layers, input_s
+    return logits, embedding, layers, input_s
 
 
 def longest_input_s(checkpoint: Checkpoint) -> float:
@@ -63,3 +62,13 @@ def read_sequence(checkpoint: Checkpoint, waveform: Waveform) -> Tensor:
     extractor: Any = checkpoint.extractor
     samples = waveform.samples[: int(LONGEST_S * SAMPLE_RATE)]
     return extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")[extractor.model_input_names[0]]
+
+
+@on_gpu
+@torch.inference_mode()
+def _call(model: Any, inputs: Tensor) -> tuple[np.ndarray, ...]:
+    """Logits, the mean of the last layer's tokens, and each layer's attention averaged over heads, of a batch of one."""
+    outputs = model.to(device_of_call())(inputs.to(device_of_call()), output_attentions=True, output_hidden_states=True)
+    means = [layer[0].mean(dim=0) for layer in outputs.attentions or ()]
+    parts = (outputs.logits[0], outputs.hidden_states[-1][0].mean(dim=0), *means)
+    return tuple(part.cpu().numpy() for part in parts)

@@ -18,6 +18,7 @@ PACKAGE = REPOSITORY / "ast_demo"
 ROOMS = (
     "errors",
     "settings",
+    "temporary",
     "audio",
     "clip_facts",
     "samples",
@@ -27,6 +28,7 @@ ROOMS = (
     "patches",
     "resynthesis",
     "attention",
+    "gpu",
     "fast_ast",
     "gpu_ast",
     "hub",
