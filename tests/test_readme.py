@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ast_demo.cli import main
-from ast_demo.settings import Settings
+from ast_demo.settings import PUBLIC, Settings
 from tests.clips import REPOSITORY
 
 DOCUMENTS = [
@@ -82,7 +82,7 @@ def test_the_inspect_commands_of_the_readme_run(
 
 def test_the_code_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(REPOSITORY)
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)  # the others want a page: see tests/public
     exec(compile(code, "README.md", "exec"), {})
     top, shape = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"\[(\('\w+', [\d.e-]+\)(, )?){3}\]", top)
@@ -90,9 +90,20 @@ def test_the_code_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def test_the_table_of_settings_is_complete_and_tells_the_defaults() -> None:
-    told = dict(re.findall(r"^\| `AST_DEMO_(\w+)` \| (\S+) \|", README, re.MULTILINE))
-    defaults = {field.name.upper(): field.default for field in fields(Settings)}
-    assert told == {name: value if isinstance(value, str) else f"{value:g}" for name, value in defaults.items()}
+    rows = re.findall(r"^\| `AST_DEMO_(\w+)` \| (.+?) \| (.+?) \|", README, re.MULTILINE)
+    told = {name: (local, public) for name, local, public in rows}
+    assert told == {
+        field.name.upper(): tuple(in_words(getattr(settings, field.name)) for settings in (Settings(), PUBLIC))
+        for field in fields(Settings)
+    }
+
+
+def in_words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    return ", ".join(value) or "none" if isinstance(value, tuple) else f"{value:.10g}"
 
 
 def test_ci_runs_the_readmes_own_test_command() -> None:
@@ -106,4 +117,4 @@ def test_everything_is_pinned() -> None:
     for name in ("requirements.txt", "requirements-dev.txt"):
         for line in (REPOSITORY / name).read_text(encoding="utf-8").splitlines():
             requirement = line.partition("#")[0].strip()
-            assert re.fullmatch(r"|-r requirements\.txt|[\w.-]+==[\w.]+", requirement), line
+            assert re.fullmatch(r"|-r requirements\.txt|[\w.-]+(\[\w+\])?==[\w.]+", requirement), line
