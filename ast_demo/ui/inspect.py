@@ -83,7 +83,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
                 add = gr.Button("Add it", size="sm", elem_id="add-go")
         with gr.Column(scale=3, min_width=300, elem_id="pictures"):
             welcome = gr.HTML(_WELCOME, elem_id="welcome")
-            along = timeline.build_panel()
+            along = timeline.build_panel(settings)
             pictures = {name: parts.picture(f"picture-{name.replace('_', '-')}", alt) for name, alt in _ALT.items()}
             with gr.Column(visible=False, elem_id="controls") as controls:
                 with gr.Row(equal_height=True):

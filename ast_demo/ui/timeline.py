@@ -15,6 +15,7 @@ from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.checkpoints import Checkpoint
 from ast_demo.figures import Look, envelope, time_at_pixel, timeline_figure
 from ast_demo.inspection import Inspection
+from ast_demo.settings import Settings
 from ast_demo.ui import parts
 from ast_demo.windows import Timeline, begin_timeline, follow_windows, nearest_window, window_starts
 
@@ -63,9 +64,9 @@ class Panel:
         return [self.column, self.recording, self.picture, self.window, self.note, self.stop]
 
 
-def build_panel() -> Panel:
+def build_panel(settings: Settings) -> Panel:
     """Lay out the panel, hidden. Must be called inside a `gr.Blocks`."""
-    recording = gr.State(None, time_to_live=3600)
+    recording = gr.State(None, time_to_live=settings.kept_s)
     with gr.Column(visible=False, elem_id="timeline") as column:
         picture = parts.picture(
             "picture-timeline",

@@ -13,16 +13,18 @@ import pickle
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 
+_INSIDE = "STUB_SPACES_INSIDE"
 _POOL: list[ProcessPoolExecutor] = []
 
 
 def GPU(function):  # noqa: N802 - its name in `spaces`
-    if multiprocessing.parent_process() is not None:  # within that process already
+    if _INSIDE in os.environ:  # within that process already
         return function
 
     @functools.wraps(function)
     def elsewhere(*args, **kwargs):
         if not _POOL:
+            os.environ[_INSIDE] = "yes"  # for the process to come; here everything has been decorated
             _POOL.append(ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")))
         call = pickle.dumps((function.__module__, function.__qualname__, args, kwargs))
         return pickle.loads(_POOL[0].submit(_run, call).result())
