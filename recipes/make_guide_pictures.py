@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +14,33 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.checkpoints import default_checkpoint, load_checkpoint
-from ast_demo.figures import Look, envelope, rollout_figure, spectrogram_figure, timeline_figure, to_png
+from ast_demo.explanations import METHODS, explain
+from ast_demo.figures import (
+    Look,
+    envelope,
+    map_figure,
+    rollout_figure,
+    spectrogram_figure,
+    timeline_figure,
+    to_png,
+    trust_figure,
+)
 from ast_demo.hearing import split_clip
 from ast_demo.inspection import inspect
 from ast_demo.maps import rollout_map
+from ast_demo.perturbation import perturb
 from ast_demo.samples import SAMPLES_FOLDER, list_samples
+from ast_demo.trust import measure_trust
 from ast_demo.windows import look_through
 
 FOLDER = SAMPLES_FOLDER.parent / "guide"
 LOOK = Look(width_px=736, scale=1.5)
 SPLIT = "dog_bark/small-dog-yapping.ogg"
+EXPLAINED = "rooster/farm-far-off.ogg"
 
 
 def main() -> None:
-    """Draw both pictures again."""
+    """Draw all pictures again, but that of the benchmark, which draws its own."""
     FOLDER.mkdir(exist_ok=True)
     checkpoint = load_checkpoint(default_checkpoint())
 
@@ -44,6 +58,13 @@ def main() -> None:
         spectrogram_figure(half, LOOK, title) for half, title in ((halves.kept, "Kept"), (halves.removed, "Removed"))
     ]
     save("halves", [to_png(figure, LOOK) for figure in figures])
+
+    inspection = inspect(read_audio(SAMPLES_FOLDER / EXPLAINED), checkpoint)
+    look = replace(LOOK, zoom=True)
+    tried = perturb(inspection, checkpoint)
+    maps = [explain(inspection, checkpoint, method, perturbations=tried) for method in METHODS if method != "random"]
+    save("maps", [to_png(map_figure(inspection, one, look), look) for one in maps])
+    save("trust", [to_png(trust_figure(measure_trust(maps[0], inspection, checkpoint), look), look)])
 
 
 def save(name: str, pictures: list[bytes]) -> None:

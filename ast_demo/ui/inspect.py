@@ -23,8 +23,8 @@ from ast_demo.inspection import Inspection, PatchInspection, inspect, inspect_pa
 from ast_demo.labelled_clips import sort_labels
 from ast_demo.maps import rollout_map
 from ast_demo.settings import Settings
+from ast_demo.ui import explain, hear, parts, timeline
 from ast_demo.ui import facts as facts_of
-from ast_demo.ui import hear, parts, timeline
 from ast_demo.windows import cut_window
 
 _ALT = {
@@ -84,7 +84,11 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         with gr.Column(scale=3, min_width=300, elem_id="pictures"):
             welcome = gr.HTML(_WELCOME, elem_id="welcome")
             along = timeline.build_panel(settings)
-            pictures = {name: parts.picture(f"picture-{name.replace('_', '-')}", alt) for name, alt in _ALT.items()}
+            pictures = {}
+            for name, alt in _ALT.items():
+                if name == "rollout":  # what speaks for the label comes first
+                    why = explain.build_panel()
+                pictures[name] = parts.picture(f"picture-{name.replace('_', '-')}", alt)
             with gr.Column(visible=False, elem_id="controls") as controls:
                 with gr.Row(equal_height=True):
                     depth = gr.Slider(
@@ -141,7 +145,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             facts_panel: gr.update(visible=True),
             facts: facts_of.facts_table(new.inspection, timeline.describe_shown(recording) if recording else ""),
             downloads_panel: gr.update(visible=True),
-            downloads: _files(new),
+            downloads: parts.files_in(new.folder),
             **hear.show(halves, visible=True),
         }
 
@@ -236,7 +240,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         parts.forget(now.folder)
         return {
             shown: new,
-            downloads: _files(new),
+            downloads: parts.files_in(new.folder),
             patch_panel: gr.update(visible=False),
             **dict(_pictures_of(new)),
             **change_depth(new, layers),
@@ -309,8 +313,9 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     clicked = along.picture.select(click_timeline, [shown, along.recording], results, **busy)
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     patch = [patch_panel, patch_facts, patch_rollout, patch_attention]
-    zoom.change(redraw, [shown, depth, zoom], [shown, *pictures.values(), patch_panel, downloads], **quiet)
+    zoomed = zoom.change(redraw, [shown, depth, zoom], [shown, *pictures.values(), patch_panel, downloads], **quiet)
     depth.change(change_depth, [shown, depth], [shown, pictures["rollout"], *patch], **quiet)
+    explain.wire(why, shown, checkpoints, [run, slid, clicked, zoomed], downloads)
     for name in ("patch_grid", "rollout"):
         pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet)
     close_patch.click(close, [shown], [shown, patch_panel, pictures["patch_grid"]], **quiet)
@@ -327,10 +332,6 @@ def _draw_into_folder(clip: str, inspection: Inspection, reference: str, look: L
     folder = Path(tempfile.mkdtemp(prefix="ast-demo-"))
     export.write_inspection(inspection, folder, export.draw(inspection, look))
     return Shown(clip, inspection, reference, look, folder)
-
-
-def _files(now: Shown) -> list[str]:
-    return [str(path) for path in sorted(now.folder.iterdir()) if path.is_file()]
 
 
 _WELCOME = """

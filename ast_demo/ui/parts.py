@@ -132,11 +132,21 @@ def write_file(name: str, content: bytes) -> str:
 
     Each has a folder of its own: a file that is written again while a browser reads it would arrive damaged.
     """
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(dir=folder)) / name
+    path = new_folder() / name
     path.write_bytes(content)
     return str(path)
+
+
+def new_folder() -> Path:
+    """An empty folder in Gradio's own cache, which it clears by age."""
+    cache = Path(get_upload_folder())
+    cache.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=cache))
+
+
+def files_in(folder: Path) -> list[str]:
+    """The files of a folder by name; none of one that was deleted meanwhile."""
+    return [str(path) for path in sorted(folder.glob("*")) if path.is_file()]
 
 
 def forget(folder: Path | None) -> None:

@@ -296,7 +296,7 @@ def test_downloads_hold_the_pictures_the_arrays_and_the_facts(visitor: Visitor, 
     visitor.wait_for_result()
     visitor.page.locator("#downloads").get_by_role("button").first.click()
     links = visitor.page.locator("#downloads a[download]")
-    expect(links).to_have_count(6, timeout=WAIT_MS)
+    expect(links).to_have_count(9, timeout=WAIT_MS)  # the map comes last
     files = {}
     for link in links.all():
         with visitor.page.expect_download() as download:
@@ -304,7 +304,8 @@ def test_downloads_hold_the_pictures_the_arrays_and_the_facts(visitor: Visitor, 
         files[download.value.suggested_filename] = tmp_path / download.value.suggested_filename
         download.value.save_as(files[download.value.suggested_filename])
     names = {"waveform.png", "spectrogram.png", "patch_grid.png", "rollout.png", "inspection.json", "inspection.npz"}
-    assert set(files) == names
+    assert set(files) == names | {"map.png", "map.npz", "map.json"}
+    assert np.load(files["map.npz"])["values"].shape == np.load(files["inspection.npz"])["rollout"].shape
     inspection = inspected_by_the_library(path)
     with np.load(files["inspection.npz"]) as arrays:
         np.testing.assert_array_equal(arrays["samples"], inspection.waveform.samples)
