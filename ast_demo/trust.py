@@ -27,7 +27,7 @@ from ast_demo.explanations import cautions, explain
 from ast_demo.fast_ast import run
 from ast_demo.inspection import Inspection, inspect, to_scores
 from ast_demo.maps import RelevanceMap, energy_map, label_index, padding_share, random_map
-from ast_demo.perturbation import Progress, run_masked
+from ast_demo.perturbation import Progress, perturb, perturbation_map, run_masked
 
 N_RANDOM = 10
 STEPS = (0.0, 0.1, 0.5, 0.9, 1.0)  # shares of the clip that are taken away or put back; the same from either end
@@ -120,9 +120,13 @@ def measure_trust(
 
     deleted = delete(inspection, checkpoint, orders, index, tell)
     similarities = []
-    for stage in range(n_stages):
-        similarities.append(_similarity(relevance, inspection, shuffle_weights(checkpoint, stage)))
-        tell(_RUNS_OF_A_STAGE)
+    if n_stages:
+        is_costly = relevance.method == "perturbation"
+        original = _remake(relevance, inspection, checkpoint) if is_costly else relevance.values
+        for stage in range(n_stages):
+            remade = _remake(relevance, inspection, shuffle_weights(checkpoint, stage))
+            similarities.append(_rank_correlation(original, remade))
+            tell(_RUNS_OF_A_STAGE)
     return TrustCard(
         label,
         Curves(deleted[0], deleted[1][::-1]),
@@ -236,15 +240,22 @@ def shuffle_weights(checkpoint: Checkpoint, stage: int) -> Checkpoint:
     return replace(checkpoint, model=model)
 
 
-def _similarity(relevance: RelevanceMap, inspection: Inspection, shuffled: Checkpoint) -> float:
-    """Rank correlation of a map with the same map of another model."""
+def _remake(relevance: RelevanceMap, inspection: Inspection, checkpoint: Checkpoint) -> np.ndarray:
+    """The values of the same map of another model; of a perturbation map, what the windows that are kept alone tell."""
+    if relevance.method == "perturbation" and relevance.label is not None:
+        tried = perturb(inspection, checkpoint, only_windows=True)
+        return perturbation_map(tried, checkpoint.facts, relevance.label, relevance.against).values
+    seen = inspect(inspection.waveform, checkpoint) if relevance.method == "rollout" else inspection
+    return explain(seen, checkpoint, relevance.method, relevance.label, relevance.against).values
+
+
+def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's, -1 to 1; 0 where a map is the same everywhere."""
     from scipy.stats import spearmanr
 
-    seen = inspect(inspection.waveform, shuffled) if relevance.method == "rollout" else inspection
-    other = explain(seen, shuffled, relevance.method, relevance.label, relevance.against)
-    if np.ptp(relevance.values) == 0 or np.ptp(other.values) == 0:
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
-    return float(spearmanr(relevance.values, other.values, axis=None).statistic)
+    return float(spearmanr(one, other, axis=None).statistic)
 
 
 def _is_quick(relevance: RelevanceMap, checkpoint: Checkpoint) -> bool:

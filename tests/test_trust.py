@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from ast_demo.audio import read_audio
 from ast_demo.checkpoints import Checkpoint, load_checkpoint, shipped_names
 from ast_demo.explanations import METHODS, cautions, explain
 from ast_demo.inspection import inspect, to_scores
 from ast_demo.maps import Method, RelevanceMap, energy_map, random_map
+from ast_demo.perturbation import perturb, perturbation_map
 from ast_demo.trust import N_RANDOM, STAGES, STEPS, delete, measure_trust, shuffle_weights
 from tests import planted
 from tests.clips import melody, noise, sample_clips, waveform
@@ -111,6 +113,17 @@ def test_the_difference_of_two_labels(tiny: Checkpoint) -> None:
     difference = explain(inspection, tiny, "relevance", "bell", "dog")
     np.testing.assert_allclose(difference.values, one - other, atol=1e-7)
     assert (difference.label, difference.against) == ("bell", "dog")
+
+
+def test_a_perturbation_map_under_shuffled_weights(tiny: Checkpoint) -> None:
+    inspection = inspect(waveform(noise(0.61)), tiny)
+    relevance = explain(inspection, tiny, "perturbation", "dog")
+    windows = perturbation_map(perturb(inspection, tiny, only_windows=True), tiny.facts, "dog").values
+    kept = measure_trust(relevance, inspection, tiny).kept_under_random_weights
+    for stage, value in enumerate(kept):
+        shuffled = shuffle_weights(tiny, stage)
+        other = perturbation_map(perturb(inspection, shuffled, only_windows=True), tiny.facts, "dog").values
+        assert value == pytest.approx(spearmanr(windows.ravel(), other.ravel()).statistic, abs=1e-6)
 
 
 def test_without_a_patch_grid(tmp_path: Path) -> None:
