@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 import gradio.mcp
+import gradio.routes
 import numpy as np
 from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
@@ -119,22 +120,31 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # not at once, but by way of what is to be done at the end
-    with visitors_folder(settings) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = gradio.mcp.DEFAULT_TEMP_DIR = str(folder / UPLOADS)
-        checkpoints, viewers, ready = CheckpointCache(settings), Viewers(settings), Event()
-        page = build_page(settings, checkpoints, viewers)
-        Thread(target=_warm_up, args=[checkpoints, ready], daemon=True).start()
-        page.queue(default_concurrency_limit=settings.concurrency, max_size=settings.max_waiting)
-        try:
-            _serve(page, settings, host, port, [route(viewers), health(ready)])
-        except OSError:
-            asked = f"port {port} of {host}" if port else "the port that was asked for"
-            raise SettingsError(
-                f"Cannot listen on {asked}: it is in use, or not on this machine. Choose another."
-            ) from None
-        finally:
-            page.close(verbose=False)
-            viewers.close_all()
+    try:
+        with visitors_folder(settings) as folder:
+            _serve_from(folder, settings, host, port)
+    except SystemExit:
+        os._exit(0)  # threads that compute cannot be waited for, and would abort where the interpreter ends around them
+
+
+def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | None) -> None:
+    uploads = str(folder / UPLOADS)
+    # The latter two have looked at the former when they were imported.
+    os.environ["GRADIO_TEMP_DIR"] = gradio.mcp.DEFAULT_TEMP_DIR = gradio.routes.DEFAULT_TEMP_DIR = uploads
+    checkpoints, viewers, ready = CheckpointCache(settings), Viewers(settings), Event()
+    page = build_page(settings, checkpoints, viewers)
+    Thread(target=_warm_up, args=[checkpoints, ready], daemon=True).start()
+    page.queue(default_concurrency_limit=settings.concurrency, max_size=settings.max_waiting)
+    try:
+        _serve(page, settings, host, port, [route(viewers), health(ready)])
+    except OSError:
+        asked = f"port {port} of {host}" if port else "the port that was asked for"
+        raise SettingsError(
+            f"Cannot listen on {asked}: it is in use, or not on this machine. Choose another."
+        ) from None
+    finally:
+        page.close(verbose=False)
+        viewers.close_all()
 
 
 def _add_clip(added: data_choice.Added, clip: str | None, label: str | None) -> tuple[object, ...]:
