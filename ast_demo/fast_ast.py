@@ -29,6 +29,8 @@ Precision = Literal["float32", "bfloat16"]
 
 # Weights of so many tokens against all others are in work at a time: they stay in the processor's cache.
 _WEIGHTS_AT_A_TIME = 1 << 19
+# Tokens of each clip that go through the two wide matrices together: few enough to take little memory.
+_ROWS_AT_A_TIME = 512
 # From this size on, a clip of 10 s takes about a second in float32; below, bfloat16 would save what nobody notices.
 _LARGE = 50_000_000
 Linear = Callable[[Tensor], Tensor]
@@ -134,16 +136,16 @@ def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None) -> An
     ast = fast.model.audio_spectrogram_transformer
     tokens = hidden.shape[1]
     read = torch.tensor([0, 1] if token is None else [0, 1, token], device=hidden.device)
-    head_means = []
-    for layer in fast.layers:
-        is_last = layer is fast.layers[-1]
-        hidden, mean = _run_layer(layer, hidden, fast.dtype, read if is_last else None)
-        if is_last:
-            mean = mean.new_zeros(len(mean), tokens, tokens).index_copy_(1, read, mean)
-        head_means.append(mean)
+    # All at once, ahead: between what comes and goes, they would leave holes that nothing else fits in.
+    head_means = hidden.new_zeros(len(fast.layers), len(hidden), tokens, tokens, dtype=fast.dtype)
+    for layer, mean in zip(fast.layers[:-1], head_means, strict=False):
+        hidden = _run_layer(layer, hidden, mean, None)
+    of_read = head_means.new_zeros(len(hidden), len(read), tokens)
+    hidden = _run_layer(fast.layers[-1], hidden, of_read, read)
+    head_means[-1].index_copy_(1, read, of_read)
     hidden = ast.layernorm(hidden[:, :2])
     embeddings = (hidden[:, 0] + hidden[:, 1]) / 2
-    return Answer(fast.model.classifier(embeddings), embeddings, head_means)
+    return Answer(fast.model.classifier(embeddings), embeddings, list(head_means))
 
 
 @on_gpu
@@ -154,37 +156,48 @@ def run_elsewhere(model: nn.Module, inputs: np.ndarray, token: int | None) -> tu
     return tuple(part.cpu().numpy() for part in (answer.logits, answer.embeddings, *answer.head_means))
 
 
-def _run_layer(layer: FastLayer, hidden: Tensor, dtype: torch.dtype, read: Tensor | None) -> tuple[Tensor, Tensor]:
-    """One layer, (batch, tokens, size) to the same; or to the rows that are read. And its head means, of these rows."""
-    module, attention = layer.module, layer.module.attention
+def _run_layer(layer: FastLayer, hidden: Tensor, mean: Tensor, read: Tensor | None) -> Tensor:
+    """One layer, (batch, tokens, size) to the same; or to the rows that are read. Its head means are added to `mean`."""
+    module, dtype, attention = layer.module, mean.dtype, layer.module.attention
     normed = module.layernorm_before(hidden).to(dtype)
-    key, value = layer.key(normed), layer.value(normed)
-    if dtype != torch.float32:
-        # The same for all keys, this drops out of the softmax, but the scores are smaller, and so is their rounding.
-        key -= key.mean(dim=1, keepdim=True)
-    if read is not None:
-        hidden, normed = hidden[:, read], normed[:, read]
-    attended, mean = _attend(layer.query(normed) * attention.scaling, key, value, attention.num_attention_heads)
-    hidden = hidden + layer.output(attended)
-    normed = module.layernorm_after(hidden).to(dtype)
-    return hidden + layer.contract(module.mlp.activation_fn(layer.expand(normed))), mean
+    wanted = normed if read is None else normed[:, read]
+    # Handed on at once, as what has a name here lies in memory until the end.
+    attended = _attend(
+        layer.query(wanted) * attention.scaling,
+        _centred(layer.key(normed)),
+        layer.value(normed),
+        attention.num_attention_heads,
+        mean,
+    )
+    hidden = (hidden if read is None else hidden[:, read]) + layer.output(attended)
+    del normed, wanted, attended
+    for some in _slices(hidden.shape[1], _ROWS_AT_A_TIME):
+        part = hidden[:, some]
+        part += layer.contract(module.mlp.activation_fn(layer.expand(module.layernorm_after(part).to(dtype))))
+    return hidden
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+def _centred(key: Tensor) -> Tensor:
+    """In bfloat16, keys less their mean: the same for all, it drops out of the softmax, but smaller scores lose less."""
+    return key if key.dtype == torch.float32 else key - key.mean(dim=1, keepdim=True)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mean: Tensor) -> Tensor:
     """Attention, head by head and some rows at a time.
 
     Args:
         query, key, value: (batch, tokens, heads · size); the query, which is scaled already, may have fewer tokens.
+        mean: (batch, tokens of the query, tokens), zeros: becomes the mean of the heads' weights.
 
     Returns:
-        Output in the shape of the query, and the mean of the heads' weights (batch, tokens of the query, tokens).
+        In the shape of the query.
     """
     batch, rows, size = query.shape
     tokens = key.shape[1]
     query, key, value = (
         part.unflatten(-1, (heads, -1)).permute(2, 0, 1, 3).contiguous() for part in (query, key, value)
     )
-    output, mean = query.new_empty(batch, rows, heads, size // heads), query.new_zeros(batch, rows, tokens)
+    output = query.new_empty(batch, rows, heads, size // heads)
     n_clips = min(batch, max(1, _WEIGHTS_AT_A_TIME // (rows * tokens)))
     n_rows = min(rows, max(1, _WEIGHTS_AT_A_TIME // tokens))
     memory = query.new_empty(n_clips * n_rows * tokens)
@@ -197,7 +210,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> tuple[Tens
                 torch.softmax(weights, -1, out=weights)
                 output[clips, some, head] = torch.bmm(weights, value[head, clips])
                 part += weights
-    return output.flatten(2), mean.div_(heads)
+    mean /= heads
+    return output.flatten(2)
 
 
 def _slices(length: int, step: int) -> list[slice]:
