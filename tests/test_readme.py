@@ -75,7 +75,7 @@ def test_the_inspect_commands_of_the_readme_run(
             keys = re.search(r"prints one object: (.*?) and more", README, re.DOTALL)[1]
             assert set(re.findall(r"`(\w+)`", keys)) <= json.loads(out).keys()
         if "--output" in command:
-            written = re.search(r"`--output` gets(.*?)Results", README, re.DOTALL)[1]
+            written = re.search(r"`--output` gets(.*?)\.\s", README, re.DOTALL)[1]
             folder = tmp_path / command[command.index("--output") + 1]
             assert set(re.findall(r"`(\w+\.\w+)`", written)) == {path.name for path in folder.iterdir()}
 
