@@ -78,7 +78,7 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
                     clips, chosen, checkpoints.load, folder, max_clip_s=settings.max_clip_s, progress=tell
                 )
 
-            for news in evaluate_tab.follow(run):
+            for news in evaluate_tab.follow_evaluation(run):
                 yield _summary(news) if isinstance(news, Evaluation) else {"progress": news}
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import queue
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -22,6 +20,7 @@ from ast_demo.spotlight.view import write_layout
 from ast_demo.spotlight.viewers import Viewers
 from ast_demo.ui import data_choice, parts
 from ast_demo.ui import evaluation_views as views
+from ast_demo.ui.background import Done, Tell, follow
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,6 @@ class Run:
     question: tuple[object, ...]
     folder: Path
     result: Evaluation | None = None
-
-
-class _StoppedError(Exception):
-    """Ends a run from within its progress."""
 
 
 def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers) -> EvaluateTab:
@@ -105,7 +100,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
             clips = data_choice.read_choice(choice, references, settings)
             label_map = data_choice.read_map(choice)
             result = None
-            for line in follow(
+            for line in follow_evaluation(
                 lambda tell: evaluate(
                     clips,
                     references,
@@ -200,46 +195,16 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
 _STOPPED = "<p>Stopped. What is done is kept for a while, but not if the program is started again: press Evaluate to go on.</p>"
 
 
-def follow(work: Any) -> Iterator[str | Evaluation]:
-    """Run an evaluation in a thread of its own; lines on how far it is, and the result at last.
-
-    When the caller stops listening (the visitor pressed Stop, or left), the run ends at the next clip.
-    """
-    news: queue.Queue[object] = queue.Queue()
-    left = threading.Event()
+def follow_evaluation(work: Callable[[Tell], Evaluation]) -> Iterator[str | Evaluation]:
+    """Run an evaluation as `follow` does; lines on how far it is and how long it will take, and the result at last."""
     began = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        if left.is_set():
-            raise _StoppedError
-        news.put((done, total))
-
-    def run() -> None:
-        try:
-            news.put(work(tell))
-        except _StoppedError:
-            pass
-        except Exception as error:  # told by the thread that listens
-            news.put(error)
-
-    threading.Thread(target=run, daemon=True).start()
     first: int | None = None
-    done, total = 0, 0
-    try:
-        while True:
-            one = news.get()
-            if isinstance(one, Exception):
-                raise one
-            if isinstance(one, Evaluation):
-                yield one
-                return
-            while not news.empty() and isinstance(news.queue[0], tuple):  # only the newest is of interest
-                one = news.get()
-            assert isinstance(one, tuple)
-            done, total = one
-            first = done if first is None else first
-            speed = (done - first) / max(time.monotonic() - began, 1e-6)
-            left_s = f", about {(total - done) / speed:.0f} s left" if speed and done < total else ""
-            yield f"{done} of {total} clips, {speed:.1f} clips a second{left_s}"
-    finally:
-        left.set()
+    for news in follow(work):
+        if isinstance(news, Done):
+            yield news.result
+            return
+        done, total = news
+        first = done if first is None else first  # what an earlier run has done takes no time now
+        speed = (done - first) / max(time.monotonic() - began, 1e-6)
+        left_s = f", about {(total - done) / speed:.0f} s left" if speed and done < total else ""
+        yield f"{done} of {total} clips, {speed:.1f} clips a second{left_s}"
