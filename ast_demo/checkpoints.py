@@ -153,6 +153,7 @@ def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> 
         )
     model.eval().requires_grad_(False)
     if facts.grid is None:
+        _fix_weight_norms(model)
         return Checkpoint(facts, model, _load_extractor(folder, name))
     return Checkpoint(facts, model, precision=choose_precision(settings.precision, facts.n_parameters))
 
@@ -273,6 +274,17 @@ def _read_sequence_facts(folder: Path, name: str, config: dict[str, Any]) -> Che
         n_heads=n_heads,
         n_parameters=_count_parameters(folder / "model.safetensors"),
     )
+
+
+def _fix_weight_norms(model: nn.Module) -> None:
+    """Compute normalised weights once and not at each call; a model with weights that are computed is not pickled."""
+    from torch.nn.utils import parametrize
+
+    for module in list(model.modules()):
+        for name in list(getattr(module, "parametrizations", {})):
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+            module._load_state_dict_pre_hooks.clear()  # reads weights of older versions: these are loaded
+    model.requires_grad_(False)
 
 
 def _load_extractor(folder: Path, name: str) -> Any:

@@ -68,7 +68,13 @@ def read_sequence(checkpoint: Checkpoint, waveform: Waveform) -> Tensor:
 @torch.inference_mode()
 def _call(model: Any, inputs: Tensor) -> tuple[np.ndarray, ...]:
     """Logits, the mean of the last layer's tokens, and each layer's attention averaged over heads, of a batch of one."""
-    outputs = model.to(device_of_call())(inputs.to(device_of_call()), output_attentions=True, output_hidden_states=True)
+    model, inputs = model.to(device_of_call()), inputs.to(device_of_call())
+    outputs = model(inputs, output_attentions=True, output_hidden_states=True)
+    if outputs.hidden_states is None:
+        # 🤗 Transformers notes down what a class of models can tell when one is made: in a fresh process, none was yet.
+        with torch.device("meta"):
+            type(model)(model.config)
+        outputs = model(inputs, output_attentions=True, output_hidden_states=True)
     means = [layer[0].mean(dim=0) for layer in outputs.attentions or ()]
     parts = (outputs.logits[0], outputs.hidden_states[-1][0].mean(dim=0), *means)
     return tuple(part.cpu().numpy() for part in parts)

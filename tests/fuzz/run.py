@@ -73,7 +73,7 @@ def attack(number: int, seed: int, folder: Path, tell: Callable[[str], None] = l
             report.problems.append(f"temporary files went from {before[1]} to {after[1]}")
         log = app.log.read_text(errors="replace")
         if "Traceback" in log:
-            report.problems.append(f"a traceback in the log: {log[log.index('Traceback') :][-600:]}")
+            report.problems.append(f"a traceback in the log: {log[log.index('Traceback') :][:3000]}")
     finally:
         app.stop()
     left = [path.name for path in (folder / "server").iterdir() if path != app.log]

@@ -20,7 +20,9 @@ def upload(client: httpx.Client, name: str, content: bytes) -> str:
 
 def call(client: httpx.Client, endpoint: str, data: Any) -> tuple[str, Any]:
     """How a call ended, and what it gave: the last value, or what it says of an error."""
-    posted = client.post(f"/gradio_api/call/{endpoint}", json={"data": data})
+    # Not `json=`, which cannot write text that is no Unicode.
+    headers = {"content-type": "application/json"}
+    posted = client.post(f"/gradio_api/call/{endpoint}", content=json.dumps({"data": data}), headers=headers)
     if posted.status_code != 200:
         return REFUSED, posted.json()
     with client.stream("GET", f"/gradio_api/call/{endpoint}/{posted.json()['event_id']}") as events:
