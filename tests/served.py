@@ -34,6 +34,11 @@ class App:
     def log(self) -> Path:
         return self.folder / "log.txt"
 
+    def results(self) -> set[Path]:
+        """Folders of what visitors were shown."""
+        found = self.folder.glob("ast-demo-run-*/ast-demo-*")
+        return {path for path in found if not path.name.startswith("ast-demo-viewer-")}
+
     @property
     def port(self) -> str:
         return self.url.rpartition(":")[2]

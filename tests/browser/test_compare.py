@@ -301,18 +301,15 @@ def test_what_is_no_recording_gives_a_sentence(comparing: Comparing, folders: di
 def test_downloads_and_that_old_files_go(
     comparing: Comparing, folders: dict[str, str], app: App, tmp_path: Path
 ) -> None:
-    def kept() -> set[Path]:
-        return set(app.folder.glob("ast-demo-*"))
-
-    before = kept()
+    before = app.results()
     comparing.add(*two(folders))
     comparing.upload(sample_clips(20)[3])
     comparing.wait_for_columns(*names_of(*two(folders)))
-    assert len(kept() - before) == 1
+    assert len(app.results() - before) == 1
     comparing.add(folders["waves"])
     comparing.go()
     comparing.wait_for_columns(*names_of(*two(folders), "waves"))
-    assert len(kept() - before) == 1
+    assert len(app.results() - before) == 1
     comparing.page.locator("#compare-downloads").get_by_role("button").first.click()
     links = comparing.page.locator("#compare-downloads a[download]")
     expect(links).to_have_count(2, timeout=WAIT_MS)
@@ -325,4 +322,4 @@ def test_downloads_and_that_old_files_go(
     assert "3-waves/rollout.png" in names
     comparing.page.locator("#compare-clip").get_by_role("button", name="Clear").click()
     expect(comparing.page.locator("#compare-columns h2")).to_have_count(0, timeout=WAIT_MS)
-    assert kept() == before
+    assert app.results() - before == set()

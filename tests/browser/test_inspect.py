@@ -269,25 +269,22 @@ def test_depth_and_zoom_redraw_the_pictures(visitor: Visitor) -> None:
 
 
 def test_a_new_clip_is_zoomed_if_the_last_was_and_the_files_of_the_last_are_deleted(visitor: Visitor, app: App) -> None:
-    def kept() -> set[Path]:
-        return set(app.folder.glob("ast-demo-*"))
-
-    before_all = kept()
+    before_all = app.results()
     visitor.upload(sample_clips(20)[4])
     visitor.wait_for_result()
     source = visitor.source("rollout")
     visitor.page.get_by_label("Zoom to the clip").check()
     visitor.wait_for_result(instead_of=source)
     zoomed = visitor.pixels("spectrogram")
-    assert len(kept() - before_all) == 1
+    assert len(app.results() - before_all) == 1
     visitor.page.locator("#clip").get_by_role("button", name="Clear").click()
     expect(visitor.page.locator("#welcome")).to_be_visible(timeout=WAIT_MS)
-    assert kept() - before_all == set()  # those of earlier visitors may go meanwhile
+    assert app.results() - before_all == set()  # those of earlier visitors may go meanwhile
     visitor.upload(sample_clips(20)[4])
     visitor.wait_for_result()
     expect(visitor.page.get_by_label("Zoom to the clip")).to_be_checked()
     np.testing.assert_array_equal(visitor.pixels("spectrogram"), zoomed)
-    assert len(kept() - before_all) == 1
+    assert len(app.results() - before_all) == 1
 
 
 def test_downloads_hold_the_pictures_the_arrays_and_the_facts(visitor: Visitor, tmp_path: Path) -> None:
