@@ -314,7 +314,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     patch = [patch_panel, patch_facts, patch_rollout, patch_attention]
     zoomed = zoom.change(redraw, [shown, depth, zoom], [shown, *pictures.values(), patch_panel, downloads], **quiet)
-    depth.change(change_depth, [shown, depth], [shown, pictures["rollout"], *patch], **quiet)
+    depth.input(change_depth, [shown, depth], [shown, pictures["rollout"], *patch], **quiet)
     explain.wire(why, shown, checkpoints, [run, slid, clicked, zoomed], downloads)
     for name in ("patch_grid", "rollout"):
         pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet)
