@@ -157,7 +157,7 @@ def run_elsewhere(model: nn.Module, inputs: np.ndarray, token: int | None) -> tu
 
 
 def _run_layer(layer: FastLayer, hidden: Tensor, mean: Tensor, read: Tensor | None) -> Tensor:
-    """One layer, (batch, tokens, size) to the same; or to the rows that are read. Its head means are added to `mean`."""
+    """One layer, (batch, tokens, size) to the same; or to the rows that are read. Its head means go into `mean`."""
     module, dtype, attention = layer.module, mean.dtype, layer.module.attention
     normed = module.layernorm_before(hidden).to(dtype)
     wanted = normed if read is None else normed[:, read]
@@ -187,7 +187,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mean: Tensor)
 
     Args:
         query, key, value: (batch, tokens, heads · size); the query, which is scaled already, may have fewer tokens.
-        mean: (batch, tokens of the query, tokens), zeros: becomes the mean of the heads' weights.
+        mean: (batch, tokens of the query, tokens), which becomes the mean of the heads' weights.
 
     Returns:
         In the shape of the query.
@@ -201,16 +201,19 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mean: Tensor)
     n_clips = min(batch, max(1, _WEIGHTS_AT_A_TIME // (rows * tokens)))
     n_rows = min(rows, max(1, _WEIGHTS_AT_A_TIME // tokens))
     memory = query.new_empty(n_clips * n_rows * tokens)
+    # In single precision always: where all tokens get nearly the same, what tells them apart is in the last digits.
+    sums = torch.empty_like(memory, dtype=torch.float32)
     for clips in _slices(batch, n_clips):
         for some in _slices(rows, n_rows):
             part = mean[clips, some]
-            weights = memory[: part.numel()].view(part.shape)
+            weights, total = (each[: part.numel()].view(part.shape) for each in (memory, sums))
+            total.zero_()
             for head in range(heads):
                 torch.bmm(query[head, clips, some], key[head, clips].mT, out=weights)
                 torch.softmax(weights, -1, out=weights)
                 output[clips, some, head] = torch.bmm(weights, value[head, clips])
-                part += weights
-    mean /= heads
+                total += weights
+            part.copy_(total.div_(heads))
     return output.flatten(2)
 
 
