@@ -41,6 +41,6 @@ def sentence_of(answer: Any) -> str:
     if isinstance(answer, dict) and text is None:
         text = answer.get("detail")
     assert isinstance(text, str), answer
-    assert re.fullmatch(r"\S.{10,}[.\w)…]", text, re.DOTALL), text
+    assert re.fullmatch(r"\S.{7,}[.\w)…]", text, re.DOTALL), text
     assert not re.search(r"Traceback|File \"|line \d+, in |site-packages|object at 0x", text), text
     return text
