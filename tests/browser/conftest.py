@@ -61,7 +61,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # while Playwright is open, its event loop runs in this thread, and no other can
 def chromium(spoken: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         path = find_browser(playwright)
@@ -78,7 +78,7 @@ def chromium(spoken: Path) -> Iterator[Browser]:
             browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def app(chromium: Browser, start_app: Callable[..., App]) -> App:
     return start_app(max_clip_s="70", max_upload_mb="5")
 
