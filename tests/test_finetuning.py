@@ -42,6 +42,7 @@ from ast_demo.finetuning.small_ast import (
 from ast_demo.finetuning.split import keep_held_out, read_split, split_clips
 from ast_demo.finetuning.trainer import learning_rate_at
 from ast_demo.finetuning.variation import FLOOR, choose_columns, place_event, vary_sound, vary_spectrogram
+from ast_demo.finetuning.weight_average import WeightAverage
 from ast_demo.labelled_clips import LabelledClip, LabelledClips, read_labelled_clips
 from ast_demo.spectrogram import InputSettings, compute_spectrograms, log_mel
 from tests.clips import REPOSITORY, noise, tone, waveform
@@ -64,6 +65,8 @@ QUICK = FinetuneOptions(
     validation_share=0.25,
     augmentation=Augmentation(gain_db=6, placement=0.5),
 )
+
+AVERAGED = replace(QUICK, weight_average=0.8, metric="")
 
 
 def make_data(folder: Path, labels: dict[str, float], n: int = 8, seconds: float = 0.5) -> Path:
@@ -182,11 +185,11 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path, to
         import sys, time
         from ast_demo.finetuning.run import finetune
         from ast_demo.labelled_clips import read_labelled_clips
-        from tests.test_finetuning import CONFIG, QUICK
+        from tests.test_finetuning import AVERAGED, CONFIG
         def progress(line):
             print(line, flush=True)
             if line.startswith("Step 20 of 30") and "accuracy" in line: time.sleep({{pause}})
-        finetune(read_labelled_clips({str(data)!r}), CONFIG, sys.argv[1], QUICK, progress=progress)
+        finetune(read_labelled_clips({str(data)!r}), CONFIG, sys.argv[1], AVERAGED, progress=progress)
         """
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
@@ -205,11 +208,11 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path, to
     # The state of step 20 was not written yet, and what a kill may leave of it must not mislead.
     (tmp_path / "killed" / "training" / "checkpoint-20").mkdir(exist_ok=True)
     lines: list[str] = []
-    went_on = finetune(tones, CONFIG, tmp_path / "killed", QUICK, progress=lines.append)
+    went_on = finetune(tones, CONFIG, tmp_path / "killed", AVERAGED, progress=lines.append)
     assert [line.split()[1] for line in lines if line.startswith("Step") and "accuracy" in line] == ["20", "30", "30"][
         : len([line for line in lines if line.startswith("Step") and "accuracy" in line])
     ]
-    straight = finetune(tones, CONFIG, tmp_path / "straight", QUICK, progress=lambda _: None)
+    straight = finetune(tones, CONFIG, tmp_path / "straight", AVERAGED, progress=lambda _: None)
     assert went_on.steps == straight.steps == 30
     weights = [
         ASTForAudioClassification.from_pretrained(tmp_path / name).state_dict() for name in ("killed", "straight")
@@ -412,6 +415,8 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_read(tones: Labell
         ((tones, "nowhere", out, QUICK), CheckpointError, "There is no checkpoint 'nowhere'"),
         ((tones, CONFIG, out, replace(QUICK, learning_rate=0.0)), DataError, "a learning rate above 0; got 0"),
         ((tones, CONFIG, out, replace(QUICK, n_frames=3)), DataError, "max_length of at least 5; got 3"),
+        ((tones, CONFIG, out, replace(QUICK, weight_average=1.0)), DataError, "from 0 to less than 1; got 1"),
+        ((tones, CONFIG, out, replace(QUICK, weight_average=0.9)), DataError, "expected an empty metric"),
     ]
     for arguments, error, message in expected:
         with pytest.raises(error, match=message):
@@ -569,6 +574,21 @@ def test_learning_rate_rises_stays_and_falls() -> None:
     assert factors[9:51] == [1.0] * 42
     assert factors[75] == pytest.approx(0.5)
     assert factors[100] == 0
+
+
+def test_averaged_weights_by_hand(tmp_path: Path) -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    average, expected = WeightAverage(model, 0.75), None
+    for value in (3.0, 5.0, -2.0, 7.0):
+        torch.nn.init.constant_(model.weight, value)
+        average.on_step_end()
+        expected = value if expected is None else 0.75 * expected + 0.25 * value
+        assert average.model.weight.item() == pytest.approx(expected)
+        average.save(tmp_path)
+        again = WeightAverage(model, 0.75)
+        again.load(tmp_path)
+        average = again
+    assert model.weight.item() == 7.0
 
 
 def test_losses_by_hand() -> None:

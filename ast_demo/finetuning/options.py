@@ -104,6 +104,8 @@ class FinetuneOptions:
         muon_learning_rate: Where above 0, Muon trains the matrices inside the layers, at this rate.
         warmup, decay: Shares of the steps in which the learning rate rises from 0, and falls to 0 at the end.
         weight_decay, label_smoothing: As usual.
+        weight_average: Where above 0: the result is not the last weights but their exponential moving average, of
+            which each step keeps this share (Polyak & Juditsky 1992): 0.998 looks back over some 500 steps.
         validation: Column of the data -> values: clips with such a value are held out for validation.
         group_column: Where `validation` is empty: clips with one value of this column stay on one side.
         validation_share: Where `validation` is empty: the share of the clips that is held out.
@@ -130,6 +132,7 @@ class FinetuneOptions:
     decay: float = 0.9
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
+    weight_average: float = 0.0
     validation: Mapping[str, Sequence[str]] = field(default_factory=dict)
     group_column: str = ""
     validation_share: float = 0.2
@@ -168,6 +171,10 @@ def check_options(options: FinetuneOptions) -> None:
             raise DataError(f"Expected a {name} above 0; got {value:g}.")
     if not 0 < options.validation_share < 1:
         raise DataError(f"Expected a held-out share between 0 and 1; got {options.validation_share:g}.")
+    if not 0 <= options.weight_average < 1:
+        raise DataError(f"Expected a weight_average from 0 to less than 1; got {options.weight_average:g}.")
+    if options.weight_average and options.metric:
+        raise DataError("Averaged weights are those of the whole run: expected an empty metric beside weight_average.")
 
 
 def options_as_json(options: FinetuneOptions) -> dict[str, Any]:

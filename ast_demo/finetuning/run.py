@@ -25,6 +25,7 @@ from ast_demo.finetuning.saving import check_same_run, last_state, save_model
 from ast_demo.finetuning.scores import compute_metrics, predict
 from ast_demo.finetuning.split import Split, split_clips, write_split
 from ast_demo.finetuning.trainer import make_trainer
+from ast_demo.finetuning.weight_average import WeightAverage
 from ast_demo.labelled_clips import LabelledClips
 
 
@@ -126,8 +127,14 @@ def _run(
     work.mkdir(parents=True, exist_ok=True)
     check_same_run(work, options, split, labels)
     fed = feed(learner, split, work, options, extra, progress)
-    trainer = make_trainer(learner.model, fed, work, options, progress)
-    trainer.train(resume_from_checkpoint=last_state(work))
+    average = WeightAverage(learner.model, options.weight_average) if options.weight_average else None
+    trainer = make_trainer(learner.model, fed, work, options, progress, average)
+    begun = last_state(work)
+    if average and begun:
+        average.load(Path(begun))
+    trainer.train(resume_from_checkpoint=begun)
+    if average:
+        learner.model.load_state_dict(average.model.state_dict())
     result = FinetuneResult(output, {}, trainer.state.global_step, fed.unreadable)
     if not is_main_process():
         return result

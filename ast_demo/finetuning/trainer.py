@@ -16,10 +16,17 @@ from ast_demo.finetuning.muon import MuonWithAdamW
 from ast_demo.finetuning.options import FinetuneOptions
 from ast_demo.finetuning.processes import count_processes, is_main_process
 from ast_demo.finetuning.scores import compute_metrics, predict, soft_loss
+from ast_demo.finetuning.weight_average import WeightAverage
 
 
-def make_trainer(model: Any, fed: Fed, work: Path, options: FinetuneOptions, progress: Progress) -> Any:
-    """The 🤗 `Trainer`, with our order of batches, optimiser, schedule and evaluation."""
+def make_trainer(
+    model: Any, fed: Fed, work: Path, options: FinetuneOptions, progress: Progress, average: WeightAverage | None = None
+) -> Any:
+    """The 🤗 `Trainer`, with our order of batches, optimiser, schedule and evaluation.
+
+    Args:
+        average: Follows the model's weights, is saved with them, and is what is evaluated.
+    """
     from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     # Each process takes its share of the batches.
@@ -55,6 +62,8 @@ def make_trainer(model: Any, fed: Fed, work: Path, options: FinetuneOptions, pro
             save_file(
                 {key: value.detach().clone().contiguous() for key, value in state.items()}, folder / "model.safetensors"
             )
+            if average:
+                average.save(folder)
 
         def _save_checkpoint(self, *arguments: Any) -> None:
             try:
@@ -63,7 +72,7 @@ def make_trainer(model: Any, fed: Fed, work: Path, options: FinetuneOptions, pro
                 raise OSError(str(error)) from error
 
         def evaluate(self, *ignored: Any, **also_ignored: Any) -> dict[str, float]:
-            logits = predict(self.model, fed.validation, bfloat16=options.bfloat16)
+            logits = predict(average.model if average else self.model, fed.validation, bfloat16=options.bfloat16)
             metrics = compute_metrics(logits, fed.truth, fed.validation_clips, options)
             metrics = {f"eval_{key}": value for key, value in metrics.items()}
             self.log(dict(metrics))
@@ -85,6 +94,8 @@ def make_trainer(model: Any, fed: Fed, work: Path, options: FinetuneOptions, pro
                 progress(f"Step {state.global_step} of {state.max_steps}, {minutes:.0f} min left: {shown}")
 
     callbacks: list[TrainerCallback] = [_Lines(), *(_tensorboard(work) if is_main_process() else [])]
+    if average:
+        callbacks.append(average)
     if options.patience:
         callbacks.append(EarlyStoppingCallback(options.patience))
     arguments = TrainingArguments(
