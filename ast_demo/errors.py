@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class AstDemoError(Exception):
@@ -35,6 +36,11 @@ class DataError(AstDemoError):
 
 class SettingsError(AstDemoError):
     """A setting whose value makes no sense."""
+
+
+def cannot_write(folder: Path, error: OSError) -> DataError:
+    """The sentence for a folder that cannot be written to."""
+    return DataError(f"Cannot write to the folder {str(folder)!r}: {error.strerror or error}.")
 
 
 @contextmanager

@@ -21,11 +21,10 @@ import numpy as np
 from ast_demo.checkpoints import CheckpointFacts
 from ast_demo.comparison import MOST, match_key
 from ast_demo.embedding_map import fit_coordinates, place_others, spread
-from ast_demo.errors import CheckpointError, DataError
+from ast_demo.errors import CheckpointError, DataError, cannot_write
 from ast_demo.evaluation_engine import Engine, Load, Work, evaluate_here
 from ast_demo.evaluation_parts import (
     CLIPS_A_PART,
-    cannot_write,
     common_schema,
     count_rows,
     find_parts,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ast_demo.errors import DataError
+from ast_demo.errors import cannot_write
 
 if TYPE_CHECKING:  # it takes half a second to import
     import pyarrow as pa
@@ -39,11 +39,6 @@ def write_part(rows: Sequence[Mapping[str, Any]], folder: Path, number: int) -> 
         file.with_suffix(".half").replace(file)
     except OSError as error:
         raise cannot_write(folder, error) from None
-
-
-def cannot_write(folder: Path, error: OSError) -> DataError:
-    """The sentence for a folder that cannot be written to."""
-    return DataError(f"Cannot write to the folder {str(folder)!r}: {error.strerror or error}.")
 
 
 def find_parts(folder: Path) -> dict[int, Path]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ast_demo.comparison import Comparison, summarise_comparison
-from ast_demo.errors import DataError
+from ast_demo.errors import cannot_write
 from ast_demo.figures import (
     Look,
     difference_figure,
@@ -176,5 +176,5 @@ def _write_files(folder: Path, contents: dict[str, bytes]) -> list[Path]:
         for name, content in contents.items():
             (folder / name).write_bytes(content)
     except OSError as error:
-        raise DataError(f"Cannot write to the folder {str(folder)!r}: {error.strerror or error}.") from None
+        raise cannot_write(folder, error) from None
     return [folder / name for name in contents]

@@ -182,8 +182,9 @@ def delete(
         n_time = inspection.rollout.final.shape[-1]
         n_clip = max(1, round(n_time * min(1.0, inspection.waveform.duration_s / inspection.input_s)))
         away = np.zeros((len(orders) * len(inner) + 2, 1, n_time), dtype=bool)
-        for row, (order, share) in enumerate((order, share) for order in orders for share in inner):
-            away[row, 0, highest(order[0, :n_clip], share)] = True
+        rankings = [rank(order[0, :n_clip]) for order in orders]
+        for row, (ranked, share) in enumerate((ranked, share) for ranked in rankings for share in inner):
+            away[row, 0, highest(ranked, share)] = True
         away[-1, 0, :n_clip] = True
         logits = run_masked(inspection, checkpoint, ~away, lambda done, total: tell(1))
     else:
@@ -213,9 +214,14 @@ def to_bins(values: np.ndarray, inspection: Inspection) -> np.ndarray:
     return values[rows[None, :], columns[:, None]]
 
 
-def highest(values: np.ndarray, share: float) -> np.ndarray:
-    """Flat indices of the highest share of values; of equal ones, those that come first."""
-    return np.argsort(-values, axis=None, kind="stable")[: round(share * values.size)]
+def rank(values: np.ndarray) -> np.ndarray:
+    """Flat indices of values, the highest first; of equal ones, those that come first."""
+    return np.argsort(-values, axis=None, kind="stable")
+
+
+def highest(ranked: np.ndarray, share: float) -> np.ndarray:
+    """The highest share of what `rank` has put in order."""
+    return ranked[: round(share * ranked.size)]
 
 
 def shuffle_weights(checkpoint: Checkpoint, stage: int) -> Checkpoint:
@@ -273,10 +279,10 @@ def _delete_bins(
     gone = np.broadcast_to(background(inspection), clip.shape)
     inputs = []
     for order in orders:
-        bins = to_bins(order, inspection)
+        ranked = rank(to_bins(order, inspection))
         for share in STEPS[1:-1]:
             changed = clip.copy()
-            chosen = highest(bins, share)
+            chosen = highest(ranked, share)
             changed.ravel()[chosen] = gone.ravel()[chosen]
             inputs.append(changed)
     inputs += [clip, gone]

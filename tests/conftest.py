@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from ast_demo.checkpoints import Checkpoint
     from tests.served import App
 
 # Some libraries read these while they are imported: hence here, before any of them is. The pictures' fonts are found
@@ -60,6 +61,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "network" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with random weights, small enough to be run hundreds of times."""
+    from tests.tiny import save_tiny
+
+    return save_tiny(tmp_path_factory.mktemp("checkpoints") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_folder: Path) -> Checkpoint:
+    """The same, loaded."""
+    from ast_demo.checkpoints import load_checkpoint
+
+    return load_checkpoint(tiny_folder)
 
 
 @pytest.fixture(scope="session")

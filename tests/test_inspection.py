@@ -20,16 +20,6 @@ from tests.clips import encode, melody, noise, sample_clips, waveform
 from tests.tiny import LABELS, SHIPPED_SIZE, build_model, save, save_tiny
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("checkpoints") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def tiny(folder: Path) -> Checkpoint:
-    return load_checkpoint(folder)
-
-
 def bits(inspection: Inspection) -> list[bytes]:
     """All numbers of an inspection, to the last bit."""
     prediction, rollout = inspection.prediction, inspection.rollout
@@ -48,9 +38,9 @@ def bits(inspection: Inspection) -> list[bytes]:
 # What it says.
 
 
-def test_scores_logits_and_embedding(folder: Path, tiny: Checkpoint) -> None:
+def test_scores_logits_and_embedding(tiny_folder: Path, tiny: Checkpoint) -> None:
     inspection = inspect(waveform(noise(0.61), "knock"), tiny)
-    eager = ASTForAudioClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    eager = ASTForAudioClassification.from_pretrained(tiny_folder, attn_implementation="eager").eval()
     with torch.inference_mode():
         values = torch.from_numpy(inspection.spectrogram.values[None])
         hidden = eager.audio_spectrogram_transformer(values).last_hidden_state[0]
@@ -179,9 +169,9 @@ def count_hooks(model: torch.nn.Module) -> int:
 
 @pytest.mark.parametrize("call", ["inspect", "inspect_patch"])
 def test_a_forward_that_raises_leaves_the_model_as_it_was(
-    call: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    call: str, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint = load_checkpoint(folder)
+    checkpoint = load_checkpoint(tiny_folder)
     model, clip = checkpoint.model, waveform(noise(0.61))
     before = inspect(clip, checkpoint)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -201,8 +191,8 @@ def test_a_forward_that_raises_leaves_the_model_as_it_was(
     assert bits(inspect(clip, checkpoint)) == bits(before)
 
 
-def test_nothing_is_kept_on_the_model(folder: Path) -> None:
-    checkpoint = load_checkpoint(folder)
+def test_nothing_is_kept_on_the_model(tiny_folder: Path) -> None:
+    checkpoint = load_checkpoint(tiny_folder)
     attributes = {name: set(vars(module)) for name, module in checkpoint.model.named_modules()}
     inspection = inspect(waveform(noise(0.61)), checkpoint)
     inspect_patch(inspection, checkpoint, 2, 3)

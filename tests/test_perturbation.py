@@ -17,18 +17,8 @@ from ast_demo.inspection import inspect
 from ast_demo.perturbation import Perturbations, make_masks, perturb, perturbation_map, run_masked, share_out
 from tests import planted
 from tests.clips import melody, noise, sample_clips, waveform
-from tests.tiny import LABELS, save_tiny
+from tests.tiny import LABELS
 from tests.tiny_sequence import save_sequence_model
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("checkpoints") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def tiny(folder: Path) -> Checkpoint:
-    return load_checkpoint(folder)
 
 
 def test_masks_are_of_equal_size_within_a_kind_and_cover_every_patch() -> None:
@@ -43,13 +33,13 @@ def test_masks_are_of_equal_size_within_a_kind_and_cover_every_patch() -> None:
     assert set(over_time.sum(axis=(1, 2))) == {100, 24, 40, 60}
 
 
-def test_tokens_are_taken_away_and_not_painted_over(folder: Path, tiny: Checkpoint) -> None:
+def test_tokens_are_taken_away_and_not_painted_over(tiny_folder: Path, tiny: Checkpoint) -> None:
     """Against the eager model in plain steps, mask by mask, token by token."""
     inspection = inspect(waveform(noise(0.61)), tiny)
     spectrogram, grid = inspection.fed
     kept = np.random.default_rng(0).random((7, grid.n_frequency, grid.n_time)) < 0.6
     kept[3] = kept[5][::-1]
-    eager = ASTForAudioClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    eager = ASTForAudioClassification.from_pretrained(tiny_folder, attn_implementation="eager").eval()
     ast = eager.audio_spectrogram_transformer
     expected = []
     with torch.inference_mode():

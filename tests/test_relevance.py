@@ -19,18 +19,8 @@ from ast_demo.relevance import relevance_map, relevance_of_tokens
 from tests import planted
 from tests.clips import noise, sample_clips, waveform
 from tests.reference import row_to_map, textbook_relevance
-from tests.tiny import LABELS, save_tiny
+from tests.tiny import LABELS
 from tests.tiny_sequence import save_sequence_model
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("checkpoints") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def tiny(folder: Path) -> Checkpoint:
-    return load_checkpoint(folder)
 
 
 def textbook(folder: Path, values: np.ndarray, index: int) -> np.ndarray:
@@ -43,10 +33,10 @@ def textbook(folder: Path, values: np.ndarray, index: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("label", ["bell", "rain", "wind"])
-def test_against_the_textbook(folder: Path, tiny: Checkpoint, label: str) -> None:
+def test_against_the_textbook(tiny_folder: Path, tiny: Checkpoint, label: str) -> None:
     inspection = inspect(waveform(noise(0.61)), tiny)
     spectrogram, grid = inspection.fed
-    expected = textbook(folder, spectrogram.values, LABELS.index(label))
+    expected = textbook(tiny_folder, spectrogram.values, LABELS.index(label))
     row = (expected[0] + expected[1]) / 2
     row[:2] -= 1 / 2  # what the special tokens were before anything was gathered
     relevance = relevance_map(inspection, tiny, label)

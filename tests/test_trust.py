@@ -18,13 +18,8 @@ from ast_demo.perturbation import perturb, perturbation_map
 from ast_demo.trust import N_RANDOM, STAGES, STEPS, delete, measure_trust, shuffle_weights
 from tests import planted
 from tests.clips import melody, noise, sample_clips, waveform
-from tests.tiny import LABELS, save_tiny
+from tests.tiny import LABELS
 from tests.tiny_sequence import save_sequence_model
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return load_checkpoint(save_tiny(tmp_path_factory.mktemp("checkpoints") / "tiny"))
 
 
 def test_deletion_bin_by_bin(tiny: Checkpoint) -> None:

@@ -22,16 +22,11 @@ from ast_demo.windows import (
     window_starts,
 )
 from tests.clips import clips_of, melody, sample_clips, waveform
-from tests.tiny import LABELS, build_model, save, save_tiny
+from tests.tiny import LABELS, build_model, save
 from tests.tiny_sequence import save_sequence_model
 
 SIZE = 88 * 160 + 400  # samples of the tiny model's input: 89 frames
 HOP = 44 * 160
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return load_checkpoint(save_tiny(tmp_path_factory.mktemp("checkpoints") / "tiny"))
 
 
 def long_recording(source: str, n: int) -> Waveform:

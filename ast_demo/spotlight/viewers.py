@@ -23,6 +23,7 @@ from ast_demo.errors import DataError
 from ast_demo.evaluation import read_evaluation
 from ast_demo.settings import Settings
 from ast_demo.spotlight.view import View, build_view
+from ast_demo.temporary import VIEWERS
 
 PREFIX = "/spotlight"
 _PACKAGES = Path(__file__).resolve().parents[2]  # where this program is imported from
@@ -32,7 +33,7 @@ class ViewerProcess:
     """Spotlight's server in a process of its own (see `process`), with folders of its own for what it remembers."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="ast-demo-viewer-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=VIEWERS))
         paths = [str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from ast_demo.spotlight.process import main; main()", str(self.folder)],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -78,7 +77,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         return {files: None, message: alert, agreement: "", facts: "", **hidden, **panels}
 
     def fill(comparison: Comparison, references: list[str], look: Look) -> dict[Any, object]:
-        folder = Path(tempfile.mkdtemp(prefix="ast-demo-"))
+        folder = parts.result_folder()
         paths = export.write_comparison(comparison, folder, export.draw_comparison(comparison, look))
         values: dict[Any, object] = {
             files: folder,

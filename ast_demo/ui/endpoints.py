@@ -6,9 +6,7 @@ Each takes the path that the tab of the same name takes, and answers with what t
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -69,7 +67,7 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
             While it runs, `progress`. At last, for each checkpoint its metrics under `checkpoints`, for every two
             whether one is better under `comparisons`, and the clips that could not be read under `unreadable`.
         """
-        folder = Path(tempfile.mkdtemp(prefix="ast-demo-"))
+        folder = parts.result_folder()
         try:
             clips = read_labelled_clips_of_visitor("samples", archive, settings)
 

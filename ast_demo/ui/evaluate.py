@@ -84,7 +84,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
             now = old
         else:
             parts.forget(old.folder if old else None)
-            now = Run(question, Path(tempfile.mkdtemp(prefix="ast-demo-")))
+            now = Run(question, parts.result_folder())
         viewers.prepare()  # Spotlight takes ten seconds to start: by the end of the evaluation it is there
         yield {
             run: now,

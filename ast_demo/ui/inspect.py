@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from html import escape
@@ -265,10 +264,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         where = figures.patch_at_pixel(now.inspection, now.look, x, y)
         if where is None:
             return {shown: gr.skip()}
-        try:
-            patch = inspect_patch(now.inspection, checkpoints.load(now.reference), *where)
-        except AstDemoError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        patch = inspect_patch(now.inspection, checkpoints.load(now.reference), *where)
         new = replace(now, patch=patch)
         return {
             shown: new,
@@ -329,7 +325,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
 
 
 def _draw_into_folder(clip: str, inspection: Inspection, reference: str, look: Look) -> Shown:
-    folder = Path(tempfile.mkdtemp(prefix="ast-demo-"))
+    folder = parts.result_folder()
     export.write_inspection(inspection, folder, export.draw(inspection, look))
     return Shown(clip, inspection, reference, look, folder)
 

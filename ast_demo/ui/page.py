@@ -148,10 +148,7 @@ def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | 
 
 
 def _add_clip(added: data_choice.Added, clip: str | None, label: str | None) -> tuple[object, ...]:
-    try:
-        more = data_choice.add_clip(added, clip, label)
-    except AstDemoError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+    more = data_choice.add_clip(added, clip, label)
     gr.Info(f"Added. The Evaluate tab has {len(more)} clip{'s' if len(more) > 1 else ''} of yours now.")
     return more, *data_choice.show_added(more)
 

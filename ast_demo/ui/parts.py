@@ -128,7 +128,7 @@ def write_picture(look: Look, name: str, figure: Figure) -> str:
 
 
 def write_file(name: str, content: bytes) -> str:
-    """Write what the page shows for now into Gradio's own cache, which it clears by age.
+    """Write what the page shows for now among the uploads, which Gradio serves.
 
     Each has a folder of its own: a file that is written again while a browser reads it would arrive damaged.
     """
@@ -137,8 +137,13 @@ def write_file(name: str, content: bytes) -> str:
     return str(path)
 
 
+def result_folder() -> Path:
+    """An empty folder for a visitor's results, which are deleted by age; see `temporary`."""
+    return Path(tempfile.mkdtemp(prefix="ast-demo-"))
+
+
 def new_folder() -> Path:
-    """An empty folder in Gradio's own cache, which it clears by age."""
+    """An empty folder among the uploads, which Gradio serves, and which are deleted by age; see `temporary`."""
     cache = Path(get_upload_folder())
     cache.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=cache))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -13,6 +11,7 @@ import pytest
 
 from ast_demo.checkpoints import shipped_names
 from tests.served import App, start
+from tests.waiting import wait_for
 
 
 def begin_evaluation(app: App) -> None:
@@ -21,14 +20,7 @@ def begin_evaluation(app: App) -> None:
         f"{app.url}/gradio_api/call/evaluate", json={"data": [None, shipped_names()]}, timeout=60, trust_env=False
     )
     assert answer.status_code == 200
-    wait_for(lambda: list(app.folder.glob("ast-demo-run-*/ast-demo-*/parts/*.parquet")))
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    assert wait_for(lambda: list(app.folder.glob("ast-demo-run-*/ast-demo-*/parts/*.parquet")), 120)
 
 
 def what_is_left(folder: Path) -> list[str]:
@@ -42,7 +34,7 @@ def test_an_app_that_was_ended_starts_again_and_leaves_nothing(how: signal.Signa
     helpers = psutil.Process(app.process.pid).children(recursive=True)
     app.process.send_signal(how)
     app.process.wait(60)
-    wait_for(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in helpers))
+    assert wait_for(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in helpers), 120)
     if how is signal.SIGTERM:
         assert app.process.returncode == 0
         assert what_is_left(tmp_path) == []

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -22,6 +21,7 @@ from ast_demo.spotlight.view import write_layout
 from ast_demo.spotlight.viewers import Viewers
 from tests.clips import REPOSITORY
 from tests.spotlight.conftest import LIMIT, House
+from tests.waiting import wait_for
 
 
 def rows(url: str) -> int:
@@ -39,13 +39,6 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> bool:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
-    return condition()
 
 
 def test_the_second_click_finds_the_same_viewer(house: House) -> None:
