@@ -67,19 +67,19 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
             While it runs, `progress`. At last, for each checkpoint its metrics under `checkpoints`, for every two
             whether one is better under `comparisons`, and the clips that could not be read under `unreadable`.
         """
-        folder = parts.result_folder()
-        try:
-            clips = read_labelled_clips_of_visitor("samples", archive, settings)
+        clips = read_labelled_clips_of_visitor("samples", archive, settings)
 
-            def run(tell: Callable[[int, int], None]) -> Evaluation:
+        def run(tell: Callable[[int, int], None]) -> Evaluation:
+            folder = parts.result_folder()
+            try:
                 return evaluate_clips(
                     clips, chosen, checkpoints.load, folder, max_clip_s=settings.max_clip_s, progress=tell
                 )
+            finally:  # here, as who hangs up leaves before the work has noticed, which would make the folder again
+                shutil.rmtree(folder, ignore_errors=True)
 
-            for news in evaluate_tab.follow_evaluation(run):
-                yield _summary(news) if isinstance(news, Evaluation) else {"progress": news}
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        for news in evaluate_tab.follow_evaluation(run):
+            yield _summary(news) if isinstance(news, Evaluation) else {"progress": news}
 
     shipped = shipped_names()
     with gr.Row(visible=False):

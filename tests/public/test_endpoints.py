@@ -29,6 +29,7 @@ from ast_demo.labelled_clips import read_labelled_clips
 from tests.clips import REPOSITORY, SAMPLES, sample_clips
 from tests.public.caller import sentence_of
 from tests.served import App
+from tests.waiting import wait_for
 
 CLIP = sample_clips(20)[7]
 CHECKPOINTS = shipped_names()[:2]
@@ -190,12 +191,22 @@ def test_no_address_is_fetched_over_mcp(public_app: App) -> None:
 
 
 def test_who_hangs_up_stops_the_evaluation(client: Client, public_app: App, archive: Path) -> None:
-    """The next one begins long before the first would have ended."""
+    """The next one runs, and of the first there is nothing left, without its ever having come to its end."""
     job = client.submit(None, CHECKPOINTS, api_name="/evaluate")
-    while not job.outputs():
-        assert not job.done()
+
+    def running() -> list[Path]:
+        return [path for path in public_app.folder.glob("ast-demo-run-*/ast-demo-*") if (path / "parts").is_dir()]
+
+    assert wait_for(lambda: job.outputs() and running())
+    folders = running()
     job.cancel()
-    folders = [path for path in public_app.folder.glob("ast-demo-run-*/ast-demo-*") if (path / "parts").is_dir()]
     answer = client.predict(handle_file(archive), [CHECKPOINTS[0]], api_name="/evaluate")
     assert answer["checkpoints"][CHECKPOINTS[0]]["clips"] == 6
-    assert not any(folder.exists() for folder in folders)
+    ended = []
+
+    def are_gone() -> bool:
+        ended.extend(folder for folder in folders if (folder / "evaluation.parquet").exists())
+        return not any(folder.exists() for folder in folders)
+
+    assert wait_for(are_gone)
+    assert not ended
