@@ -210,6 +210,8 @@ def _theme() -> gr.themes.Base:
         button_primary_background_fill="#0b7a75",
         button_primary_background_fill_hover="#096661",
         button_primary_text_color="#ffffff",
+        body_text_color_subdued="*neutral_500",  # lighter ones are hard to read on white
+        color_accent="#0b7a75",
         slider_color="#0b7a75",
         slider_color_dark="#3fd0c4",
     )
