@@ -40,13 +40,14 @@ from ast_demo.finetuning.small_ast import (
     start_from_scratch,
 )
 from ast_demo.finetuning.split import keep_held_out, read_split, split_clips
+from ast_demo.finetuning.teacher import TaughtBatches
 from ast_demo.finetuning.trainer import learning_rate_at
 from ast_demo.finetuning.variation import FLOOR, choose_columns, place_event, vary_sound, vary_spectrogram
 from ast_demo.finetuning.weight_average import WeightAverage
 from ast_demo.labelled_clips import LabelledClip, LabelledClips, read_labelled_clips
 from ast_demo.spectrogram import InputSettings, compute_spectrograms, log_mel
 from tests.clips import REPOSITORY, noise, tone, waveform
-from tests.tiny import TINY, save_tiny
+from tests.tiny import TINY, build_model, save, save_tiny
 
 MELS, FRAMES = 43, 89  # of the tiny configuration
 CONFIG = ASTConfig(**TINY, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -415,6 +416,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_read(tones: Labell
         ((tones, "nowhere", out, QUICK), CheckpointError, "There is no checkpoint 'nowhere'"),
         ((tones, CONFIG, out, replace(QUICK, learning_rate=0.0)), DataError, "a learning rate above 0; got 0"),
         ((tones, CONFIG, out, replace(QUICK, n_frames=3)), DataError, "max_length of at least 5; got 3"),
+        ((tones, CONFIG, out, replace(QUICK, teacher_share=1.5)), DataError, "teacher_share from 0 to 1; got 1.5"),
         ((tones, CONFIG, out, replace(QUICK, weight_average=1.0)), DataError, "from 0 to less than 1; got 1"),
         ((tones, CONFIG, out, replace(QUICK, weight_average=0.9)), DataError, "expected an empty metric"),
     ]
@@ -659,6 +661,28 @@ def test_without_augmentation_training_sees_what_inference_sees() -> None:
     copies = sum(tuple(values[5].numpy().round(2)) in seen for values in batch["input_values"])
     assert copies >= 1  # the bank holds a varied copy beside each clip; rows that were not varied must be found
     assert batch["input_values"][:, -1].allclose(torch.tensor(settings.padding_value))
+
+
+def test_targets_are_in_part_what_a_teacher_says_of_the_same_inputs(tmp_path: Path) -> None:
+    labels = ("c", "a", "b")
+    model = build_model(labels=("a", "b", "c"), problem_type="single_label_classification")
+    teacher = load_checkpoint(save(model, tmp_path / "teacher", mean=-4.0, std=3.0))
+    settings, options = InputSettings(MELS, FRAMES, -6.0, 5.0), FinetuneOptions(teacher_share=0.25)
+    plain = make_batches(STRONG, (Stage(2, 4, 5),))
+    taught = TaughtBatches(plain, teacher, labels, settings, options)
+    assert len(taught) == 2
+    for i in range(2):
+        before, after = plain[i], taught[i]
+        assert torch.equal(after["input_values"], before["input_values"])
+        assert torch.equal(after["columns"], before["columns"])
+        log_mels = before["input_values"].double() * 10 - 6
+        with torch.no_grad():
+            scores = model(((log_mels + 4) / 6).float()).logits.softmax(dim=1)[:, [2, 0, 1]]
+        torch.testing.assert_close(after["labels"], 0.75 * before["labels"] + 0.25 * scores, rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataError, match="a teacher with the labels of the data; 'teacher' has others"):
+        TaughtBatches(plain, teacher, ("a", "b", "d"), settings, options)
+    with pytest.raises(DataError, match="that reads 90 frames of 43 mel bins; 'teacher' does not"):
+        TaughtBatches(plain, teacher, labels, replace(settings, n_frames=90), options)
 
 
 def test_every_clip_comes_once_in_an_epoch() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.checkpoints import load_checkpoint
 from ast_demo.errors import AudioError, DataError
 from ast_demo.finetuning.bank import TrainingClip, load_bank, make_versions, measure_statistics, save_bank
 from ast_demo.finetuning.batches import Batch, SpectrogramBatches, WaveformBatches
@@ -24,6 +25,7 @@ from ast_demo.finetuning.order import DrawingOrder
 from ast_demo.finetuning.processes import is_main_process
 from ast_demo.finetuning.small_ast import grid_of
 from ast_demo.finetuning.split import Split
+from ast_demo.finetuning.teacher import TaughtBatches
 from ast_demo.labelled_clips import LabelledClip, LabelledClips
 from ast_demo.spectrogram import InputSettings, compute_spectrograms
 
@@ -55,7 +57,7 @@ def feed(
     """Decode all clips and prepare the batches.
 
     Raises:
-        DataError: A label has no readable clip, or no held-out clip can be read.
+        DataError: A label has no readable clip, no held-out clip can be read, or the teacher does not fit.
     """
     extra_clips = [clip for source in extra for clip in source.clips]
     learnt = [*split.training, *extra_clips]
@@ -98,6 +100,8 @@ def feed(
         settings = replace(settings, mean=mean, std=std)
         grid = grid_of(learner.model.config)
         batches: Any = SpectrogramBatches(clips, order, settings, grid, options.augmentation, options.seed)
+        if options.teacher:
+            batches = TaughtBatches(batches, load_checkpoint(options.teacher), learner.labels, settings, options)
         validation = [_stack_spectrograms(waves[i : i + 16], settings) for i in range(0, len(waves), 16)]
         progress(f"Log-mel of the training clips: mean {mean:.4f}, standard deviation {std:.4f}.")
     else:

@@ -113,6 +113,9 @@ class FinetuneOptions:
         label_power: Where balanced: how much the number of a label's clips weighs; 0: each label comes equally often.
         extra_share: Where balanced: share of the draws of a label that are extra clips, if it has any.
         evaluations: How often to evaluate and save during the run; 0: after each epoch.
+        teacher: A checkpoint whose scores of what is drawn are learnt beside the labels (Hinton et al. 2015), such as a
+            larger one or one with a finer grid; it has the same labels and reads as many frames.
+        teacher_share: Weight of its scores; the labels have the rest.
         metric: What the best checkpoint is chosen by; "" keeps the last.
         patience: Evaluations without a better value of the metric after which the run stops; 0: never.
         n_frames, frequency_stride, time_stride: Of the new checkpoint, if it is an AST; 0: those of the base.
@@ -140,6 +143,8 @@ class FinetuneOptions:
     label_power: float = 0.0
     extra_share: float = 0.5
     evaluations: int = 0
+    teacher: str = ""
+    teacher_share: float = 0.7
     metric: str = "f1"
     patience: int = 0
     n_frames: int = 0
@@ -171,6 +176,8 @@ def check_options(options: FinetuneOptions) -> None:
             raise DataError(f"Expected a {name} above 0; got {value:g}.")
     if not 0 < options.validation_share < 1:
         raise DataError(f"Expected a held-out share between 0 and 1; got {options.validation_share:g}.")
+    if not 0 <= options.teacher_share <= 1:
+        raise DataError(f"Expected a teacher_share from 0 to 1; got {options.teacher_share:g}.")
     if not 0 <= options.weight_average < 1:
         raise DataError(f"Expected a weight_average from 0 to less than 1; got {options.weight_average:g}.")
     if options.weight_average and options.metric:

@@ -53,7 +53,7 @@ def embed_columns(embeddings: Any, values: Tensor, columns: Tensor, grid: PatchG
     Returns:
         (batch, special + n_frequency * n, width), frequency-major.
     """
-    n_clips, n_columns = columns.shape
+    n_clips = len(columns)
     frames = columns[:, :, None] * grid.time_stride + torch.arange(grid.patch_size, device=columns.device)
     clips = torch.arange(n_clips, device=columns.device)[:, None, None]
     # The projection as a product of matrices: as a convolution whose result is one column wide, it gives numbers that
