@@ -48,8 +48,8 @@ def roll_out(layers: list[Tensor], start: Tensor) -> Tensor:
     rows of all depths travel together.
 
     Args:
-        layers: Head means of one clip, (tokens, tokens) each, first layer first; rows sum to 1. Of the last, only the
-            rows of tokens to start from are read.
+        layers: Head means of one clip, (tokens, tokens) each, first layer first, or sums over heads: rows are scaled
+            to a sum of 1. Of the last, only the rows of tokens to start from are read.
         start: (tokens,), sums to 1: where to start from in the last layer's output.
 
     Returns:
@@ -58,7 +58,7 @@ def roll_out(layers: list[Tensor], start: Tensor) -> Tensor:
     rows = start.repeat(len(layers), 1)
     for depth in reversed(range(len(layers))):
         attended = rows[depth:] @ layers[depth].to(rows.dtype)
-        attended /= attended.sum(dim=1, keepdim=True)  # what bfloat16 rounds off
+        attended /= attended.sum(dim=1, keepdim=True)  # sums over heads; and what bfloat16 rounds off
         rows[depth:] = (attended + rows[depth:]) / 2
     return rows
 
@@ -67,7 +67,7 @@ def rollout_of_clip(layers: list[Tensor], grid: PatchGrid, clip_frames: int, tok
     """Rollout of one clip, from what the classifier reads (the mean of the special tokens) or from one token.
 
     Args:
-        layers: Head means of the clip, (tokens, tokens) each.
+        layers: Head means of the clip, or sums over heads, (tokens, tokens) each.
         grid: The checkpoint's patch grid.
         clip_frames: Frames of the spectrogram that come from the clip; the others are padding.
         token: Start from this token instead.

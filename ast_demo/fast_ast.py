@@ -2,8 +2,8 @@
 
 The arithmetic of 🤗 Transformers' `ASTForAudioClassification` on the model's own weights. What it does otherwise:
 
-- No attention of all heads ever lies in memory: that of one head and some rows is made, used, and added to the mean
-  of the heads.
+- No attention of all heads and tokens ever lies in memory: that of some rows is made, used, and added up over the
+  heads.
 - In the last layer only those rows are computed that someone reads: the special tokens, which the classifier reads,
   and a token that rollout shall start from.
 - In bfloat16 the matrices are laid out once as the processor's library multiplies them. What passes from layer to
@@ -27,10 +27,10 @@ from ast_demo.settings import PrecisionChoice
 
 Precision = Literal["float32", "bfloat16"]
 
-# Weights of so many tokens against all others are in work at a time: they stay in the processor's cache.
-_WEIGHTS_AT_A_TIME = 1 << 19
-# Tokens of each clip that go through the two wide matrices together: few enough to take little memory.
-_ROWS_AT_A_TIME = 512
+# Weights of so many bytes are in work at a time: few enough for the processor's cache.
+_WEIGHT_BYTES_AT_A_TIME = 1 << 21
+# Tokens of each clip that go through the matrices together: few enough to take little memory.
+_ROWS_AT_A_TIME = 203
 # From this size on, a clip of 10 s takes about a second in float32; below, bfloat16 would save what nobody notices.
 _LARGE = 50_000_000
 Linear = Callable[[Tensor], Tensor]
@@ -71,13 +71,13 @@ class Answer:
     Attributes:
         logits: (batch, n_labels) float32.
         embeddings: (batch, hidden_size) float32: the mean of the special tokens after the last layer norm.
-        head_means: Of each layer the attention averaged over heads, (batch, tokens, tokens). The last has only the
+        head_sums: Of each layer the attention, added up over heads, (batch, tokens, tokens). The last has only the
             rows that are read: the others are 0.
     """
 
     logits: Tensor
     embeddings: Tensor
-    head_means: list[Tensor]
+    head_sums: list[Tensor]
 
 
 def choose_precision(choice: PrecisionChoice, n_parameters: int) -> Precision:
@@ -123,7 +123,7 @@ def run(fast: FastAST, inputs: Tensor, *, token: int | None = None) -> Answer:
         inputs: (batch, frames, mel bins), float32.
         token: Also compute the last layer's row of this token.
     """
-    return run_tokens(fast, fast.model.audio_spectrogram_transformer.embeddings(inputs), token=token)
+    return run_tokens(fast, _embed(fast.model.audio_spectrogram_transformer.embeddings, inputs), token=token)
 
 
 @torch.inference_mode()
@@ -131,90 +131,105 @@ def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None) -> An
     """Run the model on embedded tokens, (batch, tokens, hidden_size), which may be some of a clip's only.
 
     Args:
+        hidden: They are overwritten.
         token: As for `run`.
     """
     ast = fast.model.audio_spectrogram_transformer
-    tokens = hidden.shape[1]
+    batch, tokens, size = hidden.shape
     read = torch.tensor([0, 1] if token is None else [0, 1, token], device=hidden.device)
-    # All at once, ahead: between what comes and goes, they would leave holes that nothing else fits in.
-    head_means = hidden.new_zeros(len(fast.layers), len(hidden), tokens, tokens, dtype=fast.dtype)
-    for layer, mean in zip(fast.layers[:-1], head_means, strict=False):
-        hidden = _run_layer(layer, hidden, mean, None)
-    of_read = head_means.new_zeros(len(hidden), len(read), tokens)
-    hidden = _run_layer(fast.layers[-1], hidden, of_read, read)
-    head_means[-1].index_copy_(1, read, of_read)
+    # What is large is there once, for all layers: what comes and goes would leave holes that nothing else fits in.
+    n_heads = fast.layers[0].module.attention.num_attention_heads
+    room = hidden.new_empty(3, batch, n_heads, tokens, size // n_heads, dtype=fast.dtype)
+    sums = hidden.new_empty(len(fast.layers) - 1, batch, tokens, tokens, dtype=fast.dtype)
+    for layer, total in zip(fast.layers[:-1], sums, strict=True):
+        _run_layer(layer, hidden, room, total, None)
+    of_read = hidden.new_empty(batch, len(read), tokens, dtype=fast.dtype)
+    hidden = _run_layer(fast.layers[-1], hidden, room, of_read, read)
+    # NumPy's zeros take no memory where nothing is written.
+    last = torch.from_numpy(np.zeros((batch, tokens, tokens), np.float32)).to(hidden.device)
+    last.index_copy_(1, read, of_read.float())
     hidden = ast.layernorm(hidden[:, :2])
     embeddings = (hidden[:, 0] + hidden[:, 1]) / 2
-    return Answer(fast.model.classifier(embeddings), embeddings, list(head_means))
+    return Answer(fast.model.classifier(embeddings), embeddings, [*sums, last])
 
 
 @on_gpu
 def run_elsewhere(model: nn.Module, inputs: np.ndarray, token: int | None) -> tuple[np.ndarray, ...]:
-    """`run` in single precision, for where GPUs are lent: see `gpu`. Logits, embeddings, and each layer's head means."""
+    """`run` in single precision, for where GPUs are lent: see `gpu`. Logits, embeddings, and each layer's head sums."""
     device = device_of_call()
     answer = run(make_fast(model.to(device), "float32"), torch.from_numpy(inputs).to(device), token=token)
-    return tuple(part.cpu().numpy() for part in (answer.logits, answer.embeddings, *answer.head_means))
+    return tuple(part.cpu().numpy() for part in (answer.logits, answer.embeddings, *answer.head_sums))
 
 
-def _run_layer(layer: FastLayer, hidden: Tensor, mean: Tensor, read: Tensor | None) -> Tensor:
-    """One layer, (batch, tokens, size) to the same; or to the rows that are read. Its head means go into `mean`."""
-    module, dtype, attention = layer.module, mean.dtype, layer.module.attention
-    normed = module.layernorm_before(hidden).to(dtype)
-    wanted = normed if read is None else normed[:, read]
-    # Handed on at once, as what has a name here lies in memory until the end.
-    attended = _attend(
-        layer.query(wanted) * attention.scaling,
-        _centred(layer.key(normed)),
-        layer.value(normed),
-        attention.num_attention_heads,
-        mean,
-    )
-    hidden = (hidden if read is None else hidden[:, read]) + layer.output(attended)
-    del normed, wanted, attended
+def _embed(embeddings: Any, inputs: Tensor) -> Tensor:
+    """Inputs (batch, frames, mel bins) to tokens (batch, tokens, hidden_size): the convolution as a matrix product."""
+    projection = embeddings.patch_embeddings.projection
+    (height, width), (down, along) = projection.kernel_size, projection.stride
+    patches = inputs.mT.unfold(1, height, down).unfold(2, width, along).flatten(3).flatten(1, 2)
+    patches = nn.functional.linear(patches, projection.weight.flatten(1), projection.bias)
+    special = (token.expand(len(inputs), -1, -1) for token in (embeddings.cls_token, embeddings.distillation_token))
+    return torch.cat((*special, patches), dim=1).add_(embeddings.position_embeddings)
+
+
+def _run_layer(layer: FastLayer, hidden: Tensor, room: Tensor, total: Tensor, read: Tensor | None) -> Tensor:
+    """One layer, in place; or of the rows that are read only.
+
+    Args:
+        hidden: (batch, tokens, size).
+        room: (3, batch, heads, tokens, size of a head) for queries, keys and values.
+        total: (batch, rows, tokens), which becomes the sum of the heads' weights.
+
+    Returns:
+        (batch, rows, size).
+    """
+    module, dtype = layer.module, total.dtype
+    for some in _slices(hidden.shape[1], _ROWS_AT_A_TIME):
+        normed = module.layernorm_before(hidden[:, some]).to(dtype)
+        for part, linear in zip(room, (layer.query, layer.key, layer.value), strict=True):
+            part[:, :, some] = linear(normed).unflatten(-1, (part.shape[1], -1)).transpose(1, 2)
+    query, key, value = room
+    query *= module.attention.scaling
+    if dtype != torch.float32:
+        # Less their mean: the same for all, it drops out of the softmax, but smaller scores lose less.
+        key -= key.mean(dim=2, keepdim=True)
+    if read is not None:
+        query, hidden = query[:, :, read], hidden[:, read]
+    _attend(query, key, value, total)
     for some in _slices(hidden.shape[1], _ROWS_AT_A_TIME):
         part = hidden[:, some]
+        part += layer.output(query[:, :, some].transpose(1, 2).flatten(2))
         part += layer.contract(module.mlp.activation_fn(layer.expand(module.layernorm_after(part).to(dtype))))
     return hidden
 
 
-def _centred(key: Tensor) -> Tensor:
-    """In bfloat16, keys less their mean: the same for all, it drops out of the softmax, but smaller scores lose less."""
-    return key if key.dtype == torch.float32 else key - key.mean(dim=1, keepdim=True)
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mean: Tensor) -> Tensor:
-    """Attention, head by head and some rows at a time.
+def _attend(query: Tensor, key: Tensor, value: Tensor, total: Tensor) -> None:
+    """Attention of all heads, some rows at a time, or some clips.
 
     Args:
-        query, key, value: (batch, tokens, heads · size); the query, which is scaled already, may have fewer tokens.
-        mean: (batch, tokens of the query, tokens), which becomes the mean of the heads' weights.
-
-    Returns:
-        In the shape of the query.
+        query, key, value: (batch, heads, tokens, size); the query, which may have fewer tokens, becomes what is attended.
+        total: (batch, tokens of the query, tokens), which becomes the sum of the heads' weights.
     """
-    batch, rows, size = query.shape
-    tokens = key.shape[1]
-    query, key, value = (
-        part.unflatten(-1, (heads, -1)).permute(2, 0, 1, 3).contiguous() for part in (query, key, value)
-    )
-    output = query.new_empty(batch, rows, heads, size // heads)
-    n_clips = min(batch, max(1, _WEIGHTS_AT_A_TIME // (rows * tokens)))
-    n_rows = min(rows, max(1, _WEIGHTS_AT_A_TIME // tokens))
-    memory = query.new_empty(n_clips * n_rows * tokens)
-    # In single precision always: where all tokens get nearly the same, what tells them apart is in the last digits.
-    sums = torch.empty_like(memory, dtype=torch.float32)
+    batch, n_heads, rows, _ = query.shape
+    tokens = key.shape[2]
+    # Large products pay in single precision; in bfloat16, to add up many weights at once.
+    heads_at_once = 1 if query.dtype == torch.float32 else n_heads
+    room = max(1, _WEIGHT_BYTES_AT_A_TIME // (query.itemsize * heads_at_once * tokens))
+    n_rows, n_clips = min(rows, room), min(batch, max(1, room // rows))  # 1, unless all rows are done at once
+    memory = query.new_empty(n_clips * heads_at_once * n_rows * tokens)
     for clips in _slices(batch, n_clips):
         for some in _slices(rows, n_rows):
-            part = mean[clips, some]
-            weights, total = (each[: part.numel()].view(part.shape) for each in (memory, sums))
-            total.zero_()
-            for head in range(heads):
-                torch.bmm(query[head, clips, some], key[head, clips].mT, out=weights)
-                torch.softmax(weights, -1, out=weights)
-                output[clips, some, head] = torch.bmm(weights, value[head, clips])
-                total += weights
-            part.copy_(total.div_(heads))
-    return output.flatten(2)
+            place = total[clips, some]
+            for heads in _slices(n_heads, heads_at_once):
+                part = query[clips, heads, some]
+                weights = memory[: heads_at_once * place.numel()].view(*part.shape[:3], tokens)
+                of_each = weights.flatten(0, 1)
+                torch.bmm(part.flatten(0, 1), key[clips, heads].flatten(0, 1).mT, out=of_each)
+                torch.softmax(of_each, -1, out=of_each)
+                part.copy_(torch.bmm(of_each, value[clips, heads].flatten(0, 1)).view_as(part))
+                if heads.start:
+                    place += weights[:, 0]
+                else:
+                    torch.sum(weights, 1, out=place)  # adds up in single precision
 
 
 def _slices(length: int, step: int) -> list[slice]:

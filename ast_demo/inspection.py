@@ -174,8 +174,8 @@ def inspect_patch(inspection: Inspection, checkpoint: Checkpoint, frequency: int
     token = grid.token(frequency, time)
     ((_, _, layers),) = _run(checkpoint, [spectrogram], inspection.precision, token)
     rollout = rollout_of_clip(layers, grid, spectrogram.clip_frames, token)
-    attention = to_grid(torch.stack([layer[token] for layer in layers]).float().numpy(), grid)
-    return PatchInspection(frequency, time, rollout, attention)
+    attention = torch.stack([layer[token] for layer in layers]).float() / checkpoint.facts.n_heads
+    return PatchInspection(frequency, time, rollout, to_grid(attention.numpy(), grid))
 
 
 def to_scores(logits: np.ndarray, activation: Activation) -> np.ndarray:
@@ -190,17 +190,17 @@ def to_scores(logits: np.ndarray, activation: Activation) -> np.ndarray:
 def _run(
     checkpoint: Checkpoint, spectrograms: Sequence[Spectrogram], precision: Precision, token: int | None = None
 ) -> list[tuple[np.ndarray, np.ndarray, list[Tensor]]]:
-    """Of each clip: logits (n_labels,), embedding (hidden_size,), and each layer's head means (tokens, tokens)."""
+    """Of each clip: logits (n_labels,), embedding (hidden_size,), and each layer's head sums (tokens, tokens)."""
     if not spectrograms:
         return []
     inputs = np.stack([spectrogram.values for spectrogram in spectrograms])
     if is_lent(run_elsewhere):
-        logits, embeddings, *head_means = map(torch.from_numpy, run_elsewhere(checkpoint.model, inputs, token))
-        answer = Answer(logits, embeddings, head_means)
+        logits, embeddings, *head_sums = map(torch.from_numpy, run_elsewhere(checkpoint.model, inputs, token))
+        answer = Answer(logits, embeddings, head_sums)
     else:
         answer = run(checkpoint.fast(precision), torch.from_numpy(inputs), token=token)
     return [
-        (answer.logits[i].numpy(), answer.embeddings[i].numpy(), [layer[i] for layer in answer.head_means])
+        (answer.logits[i].numpy(), answer.embeddings[i].numpy(), [layer[i] for layer in answer.head_sums])
         for i in range(len(spectrograms))
     ]
 

@@ -80,6 +80,10 @@ def compare_precisions(n_clips: int) -> dict[str, object]:
             float(np.abs(one.prediction.scores - other.prediction.scores).max()) for one, other in pairs
         ),
         "bfloat16_same_top_5": sum(_top_5(one) == _top_5(other) for one, other in pairs),
+        # Between the fifth and the sixth score: what lies nearer than rounding moves scores has no order to keep.
+        "largest_gap_where_top_5_differ": max(
+            (_gap_after_5(other) for one, other in pairs if _top_5(one) != _top_5(other)), default=None
+        ),
         "bfloat16_rollout_correlation": min(
             float(np.corrcoef(one.rollout.final.ravel(), other.rollout.final.ravel())[0, 1]) for one, other in pairs
         ),
@@ -88,6 +92,11 @@ def compare_precisions(n_clips: int) -> dict[str, object]:
 
 def _top_5(inspection: Inspection) -> set[str]:
     return {label for label, _ in inspection.prediction.top(5)}
+
+
+def _gap_after_5(inspection: Inspection) -> float:
+    best = inspection.prediction.top(6)
+    return best[4][1] - best[5][1]
 
 
 def _touch(model: torch.nn.Module) -> None:

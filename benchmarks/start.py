@@ -65,7 +65,8 @@ def main() -> None:
     inspection = inspect(sample_clips(1)[0], load_checkpoint(default_checkpoint()))
     drawn = take_turns({"four pictures drawn": lambda: draw(inspection)}, 3 * arguments.rounds)
     rows += [{"route": name, "seconds": spread(own)} for name, own in drawn.items()]
-    report("start", rows, arguments.output)
+    kilobytes = sum(len(picture) for picture in draw(inspection).values()) / 1000
+    report("start", rows, arguments.output, kilobytes_of_pictures_to_send=kilobytes)
 
 
 if __name__ == "__main__":

@@ -60,23 +60,23 @@ def test_the_published_width_is_equal_to_the_textbook(base_width: Path) -> None:
     assert_equal_to_the_textbook(load_checkpoint(base_width), eager, read_audio(path))
 
 
-@pytest.mark.parametrize("weights_at_a_time", [1, 223, 1000, 223 * 223 * 2, 10**9])
-def test_whatever_is_done_at_a_time(weights_at_a_time: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bytes_at_a_time", [1, 4000, 4 * 223 * 223, 8 * 223 * 223, 10**9])
+def test_whatever_is_done_at_a_time(bytes_at_a_time: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row by row, some rows, a clip, two clips, all three at once."""
     model = build_model()
     inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((3, 89, 43)).astype(np.float32))
     eager = ASTForAudioClassification.from_pretrained(save(model, tmp_path), attn_implementation="eager").eval()
-    monkeypatch.setattr(fast_ast, "_WEIGHTS_AT_A_TIME", weights_at_a_time)
+    monkeypatch.setattr(fast_ast, "_WEIGHT_BYTES_AT_A_TIME", bytes_at_a_time)
     answer = run(make_fast(model, "float32"), inputs)
-    assert [tuple(mean.shape) for mean in answer.head_means] == [(3, 223, 223)] * 3
+    assert [tuple(mean.shape) for mean in answer.head_sums] == [(3, 223, 223)] * 3
     for clip, one in enumerate(inputs.numpy()):
         logits, attentions = eager_attentions(eager, one)
         np.testing.assert_allclose(answer.logits[clip], logits, atol=1e-5)
-        for layer, expected in zip(answer.head_means[:-1], attentions.mean(axis=1), strict=False):
-            np.testing.assert_allclose(layer[clip], expected, atol=1e-6)
-        last = attentions[-1].mean(axis=0)
-        np.testing.assert_allclose(answer.head_means[-1][clip, :2], last[:2], atol=1e-6)
-        assert not answer.head_means[-1][clip, 2:].any()  # nobody reads them
+        means = [layer[clip] / attentions.shape[1] for layer in answer.head_sums]
+        for mean, expected in zip(means[:-1], attentions.mean(axis=1), strict=False):
+            np.testing.assert_allclose(mean, expected, atol=1e-6)
+        np.testing.assert_allclose(means[-1][:2], attentions[-1].mean(axis=0)[:2], atol=1e-6)
+        assert not answer.head_sums[-1][clip, 2:].any()  # nobody reads them
 
 
 def test_without_biases(tmp_path: Path) -> None:
