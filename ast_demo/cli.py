@@ -199,6 +199,13 @@ def evaluate(
             help="Of a clip longer than the input: the mean score of overlapping windows, or its beginning alone.",
         ),
     ] = True,
+    explain: Annotated[
+        bool | None,
+        typer.Option(
+            "--explain/--no-explain",
+            help="Explain every mistake, or none; by default those of checkpoints of up to 20 M parameters.",
+        ),
+    ] = None,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="Evaluate on this machine, or on a Ray cluster.")
     ] = "local",
@@ -232,6 +239,7 @@ def evaluate(
         label_map=read_label_map(label_map) if label_map else None,
         max_clip_s=settings.max_clip_s,
         windows=windows,
+        explain=explain,
         progress=_progress_line(),
         engine=runs_on,
     )
