@@ -49,7 +49,7 @@ def inspect(
             min=0,
             max=1,
             metavar="SHARE",
-            help="Split the sound by the rollout: keep this share, score both halves again.",
+            help="Split the sound by the map, the rollout if none is asked for: keep this share, score both halves again.",
         ),
     ] = None,
     method: Annotated[
@@ -83,7 +83,7 @@ def inspect(
     inspection = inspect(window, loaded)
     known = begin_timeline(recording, inspection) if window.start_s == 0 else None
     timeline = look_through(recording, loaded, known)
-    halves = None if keep is None else split_clip(inspection, rollout_map(inspection), loaded, keep)
+    split_by = rollout_map(inspection)
     card, mapped = None, dict[str, object]()
     if method or label or against or trust:
         from ast_demo.explanations import default_method, explain
@@ -98,6 +98,8 @@ def inspect(
 
             for path in write_map(relevance, inspection, output, card):
                 typer.echo(f"Wrote {path}", err=True)
+        split_by = relevance
+    halves = None if keep is None else split_clip(inspection, split_by, loaded, keep)
     if output is not None:
         for path in write_inspection(inspection, output, timeline=timeline, halves=halves):
             typer.echo(f"Wrote {path}", err=True)
