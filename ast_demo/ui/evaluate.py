@@ -54,7 +54,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
             chosen = parts.several_checkpoints(settings, "One to four checkpoints", "evaluate-checkpoints")
             explain_all = gr.Checkbox(
                 label="Explain the mistakes of large checkpoints, too",
-                info="Those of small ones are explained anyway; of one with 86 M parameters, each takes some seconds",
+                info="Those of small ones are explained anyway; of one with 86 M parameters, each takes ten seconds or more",
                 elem_id="explain-all",
             )
             with gr.Row():
