@@ -55,6 +55,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
             explain_all = gr.Checkbox(
                 label="Explain the mistakes of large checkpoints, too",
                 info="Those of small ones are explained anyway; of one with 86 M parameters, each takes ten seconds or more",
+                visible=settings.local_paths,  # strangers would keep the others waiting for hours
                 elem_id="explain-all",
             )
             with gr.Row():
@@ -114,7 +115,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
                     checkpoints.load,
                     now.folder,
                     label_map=label_map,
-                    explain=True if explains_all else None,
+                    explain=True if explains_all and settings.local_paths else None,
                     max_clip_s=settings.max_clip_s,
                     progress=tell,
                 )
