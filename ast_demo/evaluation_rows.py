@@ -45,7 +45,7 @@ class Question:
         max_clip_s: Longest clip that is read.
         windows: Pool the scores over the windows of a clip that is longer than the input; else its beginning counts.
         explain: Explain every mistake, or none. By default those of checkpoints of up to 20 M parameters, for which it
-            takes about as long as ten more clips; an AST of the published size would take twenty seconds of processor time for each.
+            takes about as long as ten more clips; an AST of the published size would take ten to twenty seconds of processor time for each.
     """
 
     references: tuple[str, ...]

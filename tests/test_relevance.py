@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,16 @@ def test_the_patch_that_is_read_lights_and_no_other(tmp_path: Path, where: tuple
     expected = np.zeros((planted.N_FREQUENCY, planted.N_TIME))
     expected[where] = 1
     np.testing.assert_allclose(relevance.values, expected, atol=1e-6)
+
+
+def test_in_bfloat16_the_map_is_nearly_the_same(tiny: Checkpoint) -> None:
+    inspection = inspect(waveform(noise(0.61)), tiny, "float32")
+    exact = relevance_map(inspection, tiny, "bell")
+    near = relevance_map(replace(inspection, precision="bfloat16"), tiny, "bell")
+    assert near.values.dtype == np.float32
+    assert not np.array_equal(near.values, exact.values)
+    assert np.corrcoef(near.values.ravel(), exact.values.ravel())[0, 1] > 0.99
+    assert near.special_share == pytest.approx(exact.special_share, abs=0.01)
 
 
 def test_labels_differ_and_an_unknown_one_is_named(tiny: Checkpoint) -> None:
