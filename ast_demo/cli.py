@@ -49,7 +49,7 @@ def inspect(
             min=0,
             max=1,
             metavar="SHARE",
-            help="Split the sound by the rollout: keep this share, score both halves again.",
+            help="Split the sound by the map, the rollout if none is asked for: keep this share, score both halves again.",
         ),
     ] = None,
     method: Annotated[
@@ -83,7 +83,7 @@ def inspect(
     inspection = inspect(window, loaded)
     known = begin_timeline(recording, inspection) if window.start_s == 0 else None
     timeline = look_through(recording, loaded, known)
-    halves = None if keep is None else split_clip(inspection, rollout_map(inspection), loaded, keep)
+    split_by = rollout_map(inspection)
     card, mapped = None, dict[str, object]()
     if method or label or against or trust:
         from ast_demo.explanations import default_method, explain
@@ -98,6 +98,8 @@ def inspect(
 
             for path in write_map(relevance, inspection, output, card):
                 typer.echo(f"Wrote {path}", err=True)
+        split_by = relevance
+    halves = None if keep is None else split_clip(inspection, split_by, loaded, keep)
     if output is not None:
         for path in write_inspection(inspection, output, timeline=timeline, halves=halves):
             typer.echo(f"Wrote {path}", err=True)
@@ -199,6 +201,13 @@ def evaluate(
             help="Of a clip longer than the input: the mean score of overlapping windows, or its beginning alone.",
         ),
     ] = True,
+    explain: Annotated[
+        bool | None,
+        typer.Option(
+            "--explain/--no-explain",
+            help="Explain every mistake, or none; by default those of checkpoints of up to 20 M parameters.",
+        ),
+    ] = None,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="Evaluate on this machine, or on a Ray cluster.")
     ] = "local",
@@ -232,6 +241,7 @@ def evaluate(
         label_map=read_label_map(label_map) if label_map else None,
         max_clip_s=settings.max_clip_s,
         windows=windows,
+        explain=explain,
         progress=_progress_line(),
         engine=runs_on,
     )

@@ -15,6 +15,7 @@ from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.checkpoints import Checkpoint
 from ast_demo.errors import AstDemoError, CheckpointError
 from ast_demo.inspection import Inspection, inspect, summarise
+from ast_demo.patches import PatchGrid
 from ast_demo.spectrogram import FRAME_S, HOP_S, count_frames
 
 MOST = 4  # checkpoints side by side
@@ -166,14 +167,20 @@ def rollout_raster(inspection: Inspection, n_frames: int, *, over_time: bool = F
         middle_s = np.arange(n_frames) * HOP_S + FRAME_S / 2
         token = (middle_s / inspection.input_s * columns).astype(int)
         return np.where(token < columns, rollout[0, np.minimum(token, columns - 1)] * columns, np.nan)
+    if not over_time:
+        return map_raster(rollout * grid.n_patches, grid, n_frames)
+    raster = rollout.sum(axis=0)[_nearest(n_frames, grid.time_stride, grid.patch_size, grid.n_time)] * columns
+    raster[grid.seen_frames :] = np.nan
+    return raster
+
+
+def map_raster(values: np.ndarray, grid: PatchGrid, n_frames: int) -> np.ndarray:
+    """A map (n_frequency, n_time) on a raster of mel bins and frames, (n_mels, n_frames), as `rollout_raster` lays it."""
     time = _nearest(n_frames, grid.time_stride, grid.patch_size, grid.n_time)
-    if over_time:
-        raster = rollout.sum(axis=0)[time] * columns
-    else:
-        frequency = _nearest(grid.n_mels, grid.frequency_stride, grid.patch_size, grid.n_frequency)
-        raster = rollout[frequency][:, time] * grid.n_patches
-        raster[grid.seen_mels :] = np.nan
-    raster[..., grid.seen_frames :] = np.nan
+    frequency = _nearest(grid.n_mels, grid.frequency_stride, grid.patch_size, grid.n_frequency)
+    raster = values[frequency][:, time]
+    raster[grid.seen_mels :] = np.nan
+    raster[:, grid.seen_frames :] = np.nan
     return raster
 
 

@@ -76,6 +76,7 @@ def evaluate(
     label_map: Mapping[str, str] | None = None,
     max_clip_s: float = 600.0,
     windows: bool = True,
+    explain: bool | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     engine: Engine = evaluate_here,
 ) -> Evaluation:
@@ -90,6 +91,7 @@ def evaluate(
         label_map: What labels of the data are called by the checkpoints. Case, spaces and underscores do not matter.
         windows: Of a clip that is longer than a checkpoint's input, the scores are the mean over overlapping windows;
             otherwise those of its beginning. Clips that fit are the same either way.
+        explain: Whether mistakes are explained, see `mistakes`; by default those of small checkpoints.
         progress: Told how many of how many clips are done; what it raises stops the run, and what is done is kept.
         engine: What does the work: this machine, or many.
 
@@ -113,7 +115,7 @@ def evaluate(
     names = tuple(one.name for one in facts)
     if len(set(names)) < len(names):
         raise CheckpointError(f"Expected checkpoints with different names, got {', '.join(names)}.")
-    question = Question(tuple(references), precisions, dict(label_map or {}), max_clip_s, windows)
+    question = Question(tuple(references), precisions, dict(label_map or {}), max_clip_s, windows, explain)
     _check_labels(clips, facts, question.label_map)
     _check_same_run(clips, facts, question, folder)
     finished, there = count_rows(folder), find_parts(folder)
@@ -190,7 +192,7 @@ def _check_labels(clips: LabelledClips, facts: Sequence[CheckpointFacts], label_
 
 def _check_same_run(clips: LabelledClips, facts: Sequence[CheckpointFacts], question: Question, folder: Path) -> None:
     """Make the folder, or make sure that what is in it is a part of the same evaluation."""
-    asked = (facts, sorted(question.label_map.items()), question.windows)
+    asked = (facts, sorted(question.label_map.items()), question.windows, question.explain)
     described = repr([(clip.name, clip.labels) for clip in clips.clips]) + repr(asked)
     run = {
         "precisions": list(question.precisions.values()),

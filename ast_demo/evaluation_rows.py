@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,19 @@ from ast_demo.checkpoints import Checkpoint, CheckpointFacts
 from ast_demo.clip_facts import measure_clip
 from ast_demo.comparison import match_key
 from ast_demo.errors import AudioError, CheckpointError
+from ast_demo.explanations import QUICK_PARAMETERS
 from ast_demo.fast_ast import Precision
-from ast_demo.figures import rollout_thumbnail, spectrogram_thumbnail
+from ast_demo.figures import map_thumbnail, spectrogram_thumbnail
 from ast_demo.inspection import Inspection, inspect_batch
 from ast_demo.labelled_clips import LabelledClip
+from ast_demo.maps import rollout_map
+from ast_demo.mistakes import MapFacts, Mistake, explain_mistake
 from ast_demo.windows import inspect_recordings
 
 _BATCH_BYTES, _MOST_A_BATCH = 64_000_000, 16
 _FLOAT32_BYTES = 4
+# Class relevance for the label that was predicted, and for the one that is true.
+PICTURES_OF_A_MISTAKE = ("relevance_predicted", "relevance_true")
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Question:
         label_map: What labels of the data are called by the checkpoints.
         max_clip_s: Longest clip that is read.
         windows: Pool the scores over the windows of a clip that is longer than the input; else its beginning counts.
+        explain: Explain every mistake, or none. By default those of checkpoints of up to 20 M parameters, for which it
+            takes about as long as ten more clips; an AST of the published size would take ten to twenty seconds of processor time for each.
     """
 
     references: tuple[str, ...]
@@ -46,6 +53,7 @@ class Question:
     label_map: Mapping[str, str] = field(default_factory=dict)
     max_clip_s: float = 600.0
     windows: bool = True
+    explain: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,8 @@ def answer(
             batch = readable[start : start + size]
             waveforms = [one.waveform for one in batch if one.waveform is not None]
             for one, inspection in zip(batch, show(waveforms, checkpoint), strict=True):
-                yield pool.submit(_describe, one, inspection, question.label_map)
+                mistake = _explain(one.clip, inspection, checkpoint, question)
+                yield pool.submit(_describe, one, inspection, question.label_map, mistake)
 
 
 def clips_a_batch(facts: CheckpointFacts) -> int:
@@ -130,21 +139,45 @@ def clips_a_batch(facts: CheckpointFacts) -> int:
     return max(1, min(_MOST_A_BATCH, _BATCH_BYTES // n_bytes))
 
 
-def _describe(heard: Heard, inspection: Inspection, label_map: Mapping[str, str]) -> None:
+def _explain(clip: LabelledClip, inspection: Inspection, checkpoint: Checkpoint, question: Question) -> Mistake | None:
+    """Why a prediction is wrong; none where it is right, has no patch grid, or is not to be explained."""
+    facts = checkpoint.facts
+    wanted = facts.n_parameters <= QUICK_PARAMETERS if question.explain is None else question.explain
+    prediction = inspection.prediction
+    best, true = int(prediction.scores.argmax()), _true_labels(clip, inspection, question.label_map)
+    if not wanted or facts.grid is None or best in true:
+        return None
+    nearest = max(true, key=lambda index: float(prediction.scores[index]), default=None)
+    return explain_mistake(
+        inspection, checkpoint, facts.labels[best], None if nearest is None else facts.labels[nearest]
+    )
+
+
+def _describe(heard: Heard, inspection: Inspection, label_map: Mapping[str, str], mistake: Mistake | None) -> None:
     row, name = heard.row, inspection.checkpoint.name
     row |= _columns_of(inspection, heard.clip, label_map)
+    row |= _columns_of_mistake(inspection, mistake)
     on_grid = inspection.spectrogram is not None
     if on_grid and not isinstance(row.get("spectrogram"), bytes):  # the first checkpoint's that has one
         row["spectrogram"] = spectrogram_thumbnail(inspection)
     shown = on_grid and not row[column("correct", name)]
-    row[column("rollout", name)] = rollout_thumbnail(inspection) if shown else None
+    row[column("rollout", name)] = map_thumbnail(inspection, rollout_map(inspection)) if shown else None
+
+
+def _columns_of_mistake(inspection: Inspection, mistake: Mistake | None) -> dict[str, Any]:
+    """What the table says of why a prediction is wrong; empty cells where nothing was explained."""
+    values: dict[str, Any] = dict.fromkeys((*(one.name for one in fields(MapFacts)), *PICTURES_OF_A_MISTAKE))
+    if mistake is not None:
+        values |= asdict(mistake.facts)
+        for name, relevance in zip(PICTURES_OF_A_MISTAKE, (mistake.predicted, mistake.true), strict=True):
+            values[name] = relevance and map_thumbnail(inspection, relevance)
+    return {column(field, inspection.checkpoint.name): value for field, value in values.items()}
 
 
 def _columns_of(inspection: Inspection, clip: LabelledClip, label_map: Mapping[str, str]) -> dict[str, Any]:
     """What the table says of a clip and one checkpoint."""
     prediction, facts = inspection.prediction, inspection.checkpoint
-    keys = [match_key(label) for label in prediction.labels]
-    true = [keys.index(label_key(label, label_map)) for label in clip.labels]
+    true = _true_labels(clip, inspection, label_map)
     top = prediction.top(3)
     order = np.argsort(-prediction.scores, kind="stable")
     best = int(order[0])
@@ -167,6 +200,12 @@ def _columns_of(inspection: Inspection, clip: LabelledClip, label_map: Mapping[s
         "embedding": prediction.embedding.astype(np.float32),
     }
     return {column(field, facts.name): value for field, value in values.items()}
+
+
+def _true_labels(clip: LabelledClip, inspection: Inspection, label_map: Mapping[str, str]) -> list[int]:
+    """Places of the clip's labels among the checkpoint's."""
+    keys = [match_key(label) for label in inspection.prediction.labels]
+    return [keys.index(label_key(label, label_map)) for label in clip.labels]
 
 
 def label_key(label: str, label_map: Mapping[str, str]) -> str:

@@ -15,11 +15,11 @@ from ast_demo.maps import (
     rollout_map,
 )
 from ast_demo.perturbation import Perturbations, Progress, perturb, perturbation_map
-from ast_demo.relevance import relevance_map
+from ast_demo.relevance import relevance_maps
 
 METHODS: tuple[Method, ...] = ("perturbation", "relevance", "rollout", "energy", "random")
 OF_A_LABEL: tuple[Method, ...] = ("perturbation", "relevance")
-_QUICK_PARAMETERS = 20_000_000  # up to here a perturbation map takes a few seconds on two cores
+QUICK_PARAMETERS = 20_000_000  # up to here a perturbation map takes a few seconds on two cores
 _MUCH_PADDING, _MUCH_SPECIAL, _UNLIKELY = 0.2, 0.5, 0.05
 
 _CAUTIONS: dict[Method, str] = {
@@ -35,7 +35,7 @@ _CAUTIONS: dict[Method, str] = {
 
 def default_method(facts: CheckpointFacts) -> Method:
     """The map that points best in the benchmark; for large models, which would take a minute for it, the next best."""
-    return "perturbation" if facts.n_parameters <= _QUICK_PARAMETERS else "relevance"
+    return "perturbation" if facts.n_parameters <= QUICK_PARAMETERS else "relevance"
 
 
 def explain(
@@ -68,11 +68,10 @@ def explain(
         tried = perturbations or perturb(inspection, checkpoint, progress)
         return perturbation_map(tried, checkpoint.facts, label, against)
     if method == "relevance":
-        one = relevance_map(inspection, checkpoint, label)
+        one, *others = relevance_maps(inspection, checkpoint, [label, *([against] if against else [])])
         if against is None:
             return one
-        other = relevance_map(inspection, checkpoint, against)
-        return RelevanceMap(one.values - other.values, "relevance", label, against, one.special_share)
+        return RelevanceMap(one.values - others[0].values, "relevance", label, against, one.special_share)
     if method == "rollout":
         return rollout_map(inspection)
     if method == "energy":

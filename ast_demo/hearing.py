@@ -104,15 +104,17 @@ def keep_highest(values: np.ndarray, keep: float) -> np.ndarray:
 
 
 def tell_halves(inspection: Inspection, halves: Halves) -> str:
-    """What became of the clip's best label, in a sentence."""
-    (label, score), *_ = inspection.prediction.top(1)
+    """What became of the map's label, or of the clip's best where the map is the same for all, in a sentence."""
+    relevance = halves.relevance
+    label = relevance.label or inspection.prediction.top(1)[0][0]
+    score = dict(inspection.prediction.top())[label]
     parts = []
     for name, half in (("kept", halves.kept), ("removed", halves.removed)):
         best = half.prediction.top(1)[0][0]
         own = dict(half.prediction.top())[label]
         parts.append(f"{own:.0%} in the {name} part" + ("" if best == label else f", where {best!r} is best"))
     return (
-        f"{label!r} has {score:.0%} in the clip, {' and '.join(parts)}. "
+        f"Split by {relevance.method}: {label!r} has {score:.0%} in the clip, {' and '.join(parts)}. "
         f"The kept part holds {halves.energy_share:.0%} of the energy."
     )
 
@@ -121,6 +123,8 @@ def summarise_halves(halves: Halves) -> dict[str, object]:
     """What became of both halves, as a JSON object."""
     return {
         "map": halves.relevance.method,
+        "label": halves.relevance.label,
+        "against": halves.relevance.against,
         "keep": halves.keep,
         "energy_share": halves.energy_share,
         "kept": to_list(halves.kept.prediction.top()),

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ast_demo.attention import padding_of_columns
 from ast_demo.checkpoints import Activation, CheckpointFacts
+from ast_demo.clip_facts import find_silence
 from ast_demo.errors import CheckpointError
 from ast_demo.inspection import Inspection
 
@@ -90,6 +91,21 @@ def padding_share(relevance: RelevanceMap, inspection: Inspection) -> float:
         return float(columns @ padding_of_columns(grid, spectrogram.clip_frames))
     tokens = inspection.waveform.duration_s / inspection.input_s * len(columns)
     return float(columns @ (1 - np.clip(tokens - np.arange(len(columns)), 0, 1)))
+
+
+def silence_share(relevance: RelevanceMap, inspection: Inspection) -> float:
+    """Share of what speaks for the label that rests on silence within the clip (see `find_silence`), 0 to 1.
+
+    Each patch counts with the share of its frames that are silent; padding is none of them.
+
+    Raises:
+        CheckpointError: The checkpoint has no patch grid.
+    """
+    spectrogram, grid = inspection.fed
+    silent = np.zeros(grid.n_frames)
+    silent[: spectrogram.clip_frames] = find_silence(inspection.waveform)[: spectrogram.clip_frames]
+    seen = np.lib.stride_tricks.sliding_window_view(silent, grid.patch_size)[:: grid.time_stride]
+    return float(relevance.shares.sum(axis=0) @ seen.mean(axis=1)[: grid.n_time])
 
 
 def log_odds(logits: Tensor, index: int, activation: Activation) -> Tensor:

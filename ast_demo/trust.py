@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from ast_demo.checkpoints import Checkpoint
-from ast_demo.explanations import cautions, explain
+from ast_demo.explanations import QUICK_PARAMETERS, cautions, explain
 from ast_demo.fast_ast import run
 from ast_demo.inspection import Inspection, inspect, to_scores
 from ast_demo.maps import RelevanceMap, energy_map, label_index, padding_share, random_map
@@ -34,7 +34,6 @@ STEPS = (0.0, 0.1, 0.5, 0.9, 1.0)  # shares of the clip that are taken away or p
 STAGES = ("classifier", "upper half of the layers", "all weights")
 _BACKGROUND = 0.1  # quantile over the frames of the clip
 _BINS_AT_ONCE = 8 * 512 * 128
-_SLOW_PARAMETERS = 20_000_000
 _RUNS_OF_A_STAGE = 20  # so much of the whole work, about, is each stage
 _ALIKE, _MUCH = 0.5, 0.2
 
@@ -125,7 +124,7 @@ def measure_trust(
         original = _remake(relevance, inspection, checkpoint) if is_costly else relevance.values
         for stage in range(n_stages):
             remade = _remake(relevance, inspection, shuffle_weights(checkpoint, stage))
-            similarities.append(_rank_correlation(original, remade))
+            similarities.append(rank_correlation(original, remade))
             tell(_RUNS_OF_A_STAGE)
     return TrustCard(
         label,
@@ -170,14 +169,16 @@ def delete(
     orders: Sequence[np.ndarray],
     index: int,
     tell: Callable[[int], None] = lambda _: None,
+    steps: Sequence[float] = STEPS,
 ) -> np.ndarray:
-    """Score of a label when the highest bins of maps are taken away, those in `STEPS` of the clip: (n_orders, n_steps).
+    """Score of a label when the highest bins of maps are taken away: (n_orders, n_steps).
 
     Args:
         orders: Maps (n_frequency, n_time).
+        steps: Shares of the clip that are taken away, from 0 to 1.
         tell: Called with the number of runs of the model that were just done.
     """
-    inner = STEPS[1:-1]
+    inner = steps[1:-1]
     if checkpoint.facts.grid is None:
         n_time = inspection.rollout.final.shape[-1]
         n_clip = max(1, round(n_time * min(1.0, inspection.waveform.duration_s / inspection.input_s)))
@@ -188,7 +189,7 @@ def delete(
         away[-1, 0, :n_clip] = True
         logits = run_masked(inspection, checkpoint, ~away, lambda done, total: tell(1))
     else:
-        logits = _delete_bins(inspection, checkpoint, orders, tell)
+        logits = _delete_bins(inspection, checkpoint, orders, inner, tell)
     scores = to_scores(logits, checkpoint.facts.activation)[:, index]
     whole, nothing = scores[-2:]
     curves = scores[:-2].reshape(len(orders), len(inner))
@@ -246,6 +247,15 @@ def shuffle_weights(checkpoint: Checkpoint, stage: int) -> Checkpoint:
     return replace(checkpoint, model=model)
 
 
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's, -1 to 1; 0 where a map is the same everywhere."""
+    from scipy.stats import spearmanr
+
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(spearmanr(one, other, axis=None).statistic)
+
+
 def _remake(relevance: RelevanceMap, inspection: Inspection, checkpoint: Checkpoint) -> np.ndarray:
     """The values of the same map of another model; of a perturbation map, what the windows that are kept alone tell."""
     if relevance.method == "perturbation" and relevance.label is not None:
@@ -255,24 +265,19 @@ def _remake(relevance: RelevanceMap, inspection: Inspection, checkpoint: Checkpo
     return explain(seen, checkpoint, relevance.method, relevance.label, relevance.against).values
 
 
-def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's, -1 to 1; 0 where a map is the same everywhere."""
-    from scipy.stats import spearmanr
-
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0
-    return float(spearmanr(one, other, axis=None).statistic)
-
-
 def _is_quick(relevance: RelevanceMap, checkpoint: Checkpoint) -> bool:
     """Whether the map can be made again for each stage in seconds."""
-    return relevance.method != "perturbation" or checkpoint.facts.n_parameters <= _SLOW_PARAMETERS
+    return relevance.method != "perturbation" or checkpoint.facts.n_parameters <= QUICK_PARAMETERS
 
 
 def _delete_bins(
-    inspection: Inspection, checkpoint: Checkpoint, orders: Sequence[np.ndarray], tell: Callable[[int], None]
+    inspection: Inspection,
+    checkpoint: Checkpoint,
+    orders: Sequence[np.ndarray],
+    inner: Sequence[float],
+    tell: Callable[[int], None],
 ) -> np.ndarray:
-    """Logits (n_orders * inner steps + 2, n_labels): each order at each step between the ends, the whole, and nothing."""
+    """Logits (n_orders * len(inner) + 2, n_labels): each order at each step between the ends, the whole, and nothing."""
     spectrogram, _ = inspection.fed
     n_frames = spectrogram.clip_frames
     clip = spectrogram.values[:n_frames]
@@ -280,7 +285,7 @@ def _delete_bins(
     inputs = []
     for order in orders:
         ranked = rank(to_bins(order, inspection))
-        for share in STEPS[1:-1]:
+        for share in inner:
             changed = clip.copy()
             chosen = highest(ranked, share)
             changed.ravel()[chosen] = gone.ravel()[chosen]

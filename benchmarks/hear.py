@@ -7,25 +7,18 @@ splitting by itself does, energy what follows from loudness alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 
 from ast_demo.audio import read_audio
 from ast_demo.checkpoints import Checkpoint, load_checkpoint, shipped_names
+from ast_demo.explanations import METHODS, explain
 from ast_demo.hearing import DEFAULT_KEEP, split_clip
 from ast_demo.inspection import Inspection, inspect
-from ast_demo.maps import RelevanceMap, energy_map, random_map, rollout_map
 from ast_demo.samples import list_samples
 from ast_demo.windows import cut_window
 from benchmarks.measure import read_arguments, report
 
-MAPS: Mapping[str, Callable[[Inspection], RelevanceMap]] = {
-    "rollout": rollout_map,
-    "energy": energy_map,
-    "random": lambda inspection: random_map(inspection, seed=0),
-}
-KEEPS = (0.35, DEFAULT_KEEP, 0.65)
+KEEPS = (0.5, DEFAULT_KEEP)
 
 
 def count(checkpoint: Checkpoint, every: int) -> list[dict[str, object]]:
@@ -34,12 +27,12 @@ def count(checkpoint: Checkpoint, every: int) -> list[dict[str, object]]:
     for sample in list_samples()[::every]:
         inspection = inspect(cut_window(read_audio(sample.path), checkpoint, 0), checkpoint)
         label = _best(inspection)
-        for name, make in MAPS.items():
-            relevance = make(inspection)
+        for method in METHODS:
+            relevance = explain(inspection, checkpoint, method)
             for keep in KEEPS:
                 halves = split_clip(inspection, relevance, checkpoint, keep)
                 fate = _best(halves.kept) == label, _best(halves.removed) == label, halves.energy_share
-                seen.setdefault((name, keep), []).append(fate)
+                seen.setdefault((method, keep), []).append(fate)
     rows: list[dict[str, object]] = []
     for (name, keep), fates in seen.items():
         kept, removed, energy = np.mean(fates, axis=0)

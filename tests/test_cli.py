@@ -22,6 +22,7 @@ from ast_demo.catalogue import MIT_CHECKPOINTS
 from ast_demo.checkpoints import default_checkpoint, load_checkpoint, shipped_names
 from ast_demo.cli import main
 from ast_demo.explanations import explain
+from ast_demo.hearing import split_clip
 from ast_demo.inspection import inspect
 from tests.clips import REPOSITORY, encode, melody, noise, real_clips, sample_clips
 from tests.tiny import LABELS, save_tiny
@@ -166,7 +167,7 @@ def test_what_is_limited_or_longer_than_the_input_is_noted_beside_the_scores(
 def test_the_sound_in_two_halves(run: Callable[..., Done], clip: Path, tiny: Path, tmp_path: Path) -> None:
     done = run("inspect", clip, "--checkpoint", tiny, "--keep", "0.3", "--output", tmp_path / "results")
     assert done.code == 0
-    assert done.out.splitlines()[-1].startswith("'")
+    assert done.out.splitlines()[-1].startswith("Split by rollout: '")
     assert "in the kept part" in done.out
     halves = [read_audio(tmp_path / "results" / f"{name}.wav") for name in ("kept", "removed")]
     np.testing.assert_allclose(sum(half.samples for half in halves), read_audio(clip).samples, atol=1e-6)
@@ -180,6 +181,24 @@ def test_the_sound_in_two_halves(run: Callable[..., Done], clip: Path, tiny: Pat
         assert arrays["mask"].shape == (48, 43)  # frames × mel bins, as the spectrogram
         assert arrays["mask"].mean() == pytest.approx(0.3, abs=0.01)
         assert arrays["window_scores"].shape == (1, len(LABELS))
+
+
+def test_the_halves_follow_the_map_that_is_asked_for(run: Callable[..., Done], clip: Path, tiny: Path) -> None:
+    """And tell of its label."""
+    done = run(
+        "inspect", clip, "--checkpoint", tiny, "--keep", "0.3", "--map", "relevance", "--label", "rain", "--json"
+    )
+    assert done.code == 0, done.err
+    told = json.loads(done.out)["halves"]
+    assert (told["map"], told["label"], told["against"]) == ("relevance", "rain", None)
+    checkpoint = load_checkpoint(tiny)
+    inspection = inspect(read_audio(clip), checkpoint)
+    expected = split_clip(inspection, explain(inspection, checkpoint, "relevance", "rain"), checkpoint, 0.3)
+    assert told["energy_share"] == pytest.approx(expected.energy_share, abs=1e-4)
+    scores = dict(expected.kept.prediction.top())
+    assert {row["label"]: row["score"] for row in told["kept"]} == pytest.approx(scores, abs=1e-4)
+    last = run("inspect", clip, "--checkpoint", tiny, "--keep", "0.3", "--map", "relevance", "--label", "rain")
+    assert last.out.splitlines()[-1].startswith("Split by relevance: 'rain' has")
 
 
 def test_checkpoints_lists_the_shipped_ones_and_says_what_cannot_be_had_now(run: Callable[..., Done]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import duckdb
@@ -16,17 +17,22 @@ from scipy.special import log_softmax
 from scipy.stats import entropy
 from sklearn.metrics import accuracy_score, f1_score
 
+from ast_demo import evaluation_rows
 from ast_demo.audio import SAMPLE_RATE, read_audio
 from ast_demo.checkpoint_cache import CheckpointCache
 from ast_demo.checkpoints import load_checkpoint
 from ast_demo.errors import AstDemoError, CheckpointError, DataError
 from ast_demo.evaluation import column, evaluate, read_evaluation
+from ast_demo.evaluation_rows import PICTURES_OF_A_MISTAKE
+from ast_demo.figures import map_thumbnail
 from ast_demo.inspection import inspect
 from ast_demo.labelled_clips import read_labelled_clips
+from ast_demo.mistakes import explain_mistake
 from ast_demo.settings import Settings
 from ast_demo.windows import cut_window, window_starts
 from tests.clips import noise, tone
 from tests.tiny import LABELS, save_tiny
+from tests.tiny_sequence import save_sequence_model
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +143,62 @@ def test_pictures_are_there_and_those_of_the_rollout_for_mistakes(finished) -> N
             picture = row[column("rollout", name)]
             assert (picture is None) == row[column("correct", name)]
             assert picture is None or Image.open(io.BytesIO(picture)).size == (89, 2 * 43)
+
+
+def test_every_mistake_is_explained_and_nothing_else(finished, data: Path, models: tuple[Path, Path]) -> None:
+    """As `explain_mistake` explains the window that is pictured, for the predicted and for the true label."""
+    for model in models:
+        checkpoint = load_checkpoint(model)
+        name = checkpoint.facts.name
+        explained = finished.table[column("fall_by_map", name)].notna()
+        np.testing.assert_array_equal(explained, ~finished.table[column("correct", name)])
+        for field in PICTURES_OF_A_MISTAKE:
+            np.testing.assert_array_equal(finished.table[column(field, name)].notna(), explained)
+        for _, row in finished.table[explained].iloc[::9].iterrows():
+            clip = read_audio(data / row["clip"])
+            window = cut_window(clip, checkpoint, round(row[column("window_start_s", name)] * SAMPLE_RATE))
+            inspection = inspect(window, checkpoint)
+            mistake = explain_mistake(inspection, checkpoint, row[column("prediction", name)], row["label"])
+            for field, value in asdict(mistake.facts).items():
+                assert row[column(field, name)] == pytest.approx(value, abs=1e-4), field
+            for field, relevance in zip(PICTURES_OF_A_MISTAKE, (mistake.predicted, mistake.true), strict=True):
+                assert relevance is not None
+                shown, expected = (
+                    np.asarray(Image.open(io.BytesIO(picture))).astype(int)
+                    for picture in (row[column(field, name)], map_thumbnail(inspection, relevance))
+                )
+                assert np.abs(shown - expected).max() <= 1
+
+
+def test_large_checkpoints_explain_their_mistakes_only_if_asked(
+    data: Path, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = read_labelled_clips(data)
+    clips = replace(clips, clips=clips.clips[:7])
+
+    def explained(explain: bool | None) -> bool:
+        folder = tmp_path / f"{explain} {evaluation_rows.QUICK_PARAMETERS}"
+        table = evaluate(clips, [str(models[0])], load_checkpoint, folder, explain=explain).table
+        assert not table[column("correct", "one")].all()
+        return column("fall_by_map", "one") in table
+
+    assert [explained(choice) for choice in (None, True, False)] == [True, True, False]
+    monkeypatch.setattr(evaluation_rows, "QUICK_PARAMETERS", 1000)
+    assert [explained(choice) for choice in (None, True, False)] == [False, True, False]
+
+
+def test_checkpoints_without_a_patch_grid_have_empty_cells(tmp_path: Path) -> None:
+    """Of WavLM no gradient of the attention can be had either."""
+    models = [save_sequence_model(kind, tmp_path / kind) for kind in ("wavlm", "wav2vec2")]
+    models.append(save_tiny(tmp_path / "one", seed=1))
+    for label in LABELS:
+        (tmp_path / "data" / label).mkdir(parents=True)
+        soundfile.write(tmp_path / "data" / label / "a.wav", noise(0.5, seed=len(label)), SAMPLE_RATE)
+    clips = read_labelled_clips(tmp_path / "data")
+    table = evaluate(clips, [str(model) for model in models], load_checkpoint, tmp_path / "out", explain=True).table
+    for name in ("wavlm", "wav2vec2", "one"):
+        assert not table[column("correct", name)].all()
+        assert (column("fall_by_map", name) in table) == (name == "one")
 
 
 def test_metrics_equal_scikit_learns_on_the_table_that_was_written(finished) -> None:

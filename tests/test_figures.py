@@ -23,17 +23,18 @@ from ast_demo.figures import (
     Look,
     attention_figure,
     confusion_figure,
+    map_thumbnail,
     patch_at_pixel,
     patch_grid_figure,
     reliability_figure,
     rollout_figure,
-    rollout_thumbnail,
     spectrogram_figure,
     spectrogram_thumbnail,
     to_png,
     waveform_figure,
 )
 from ast_demo.inspection import Inspection, PatchInspection, Prediction
+from ast_demo.maps import RelevanceMap, rollout_map
 from ast_demo.patches import PatchGrid
 from ast_demo.spectrogram import InputSettings, compute_spectrograms, hz_to_mel_bin
 from tests.clips import REPOSITORY, noise, tone, waveform
@@ -493,13 +494,26 @@ def test_thumbnails_have_a_pixel_for_each_frame_and_leave_the_padding_grey() -> 
     samples = noise(2.0, level=1e-4)
     samples[16_000:24_000] += tone(2000, 0.5).astype(np.float32)
     inspection = inspection_of(samples)
-    for thumbnail in (spectrogram_thumbnail(inspection), rollout_thumbnail(inspection)):
+    clip_frames = inspection.spectrogram.clip_frames
+    values = rollout_map(inspection).values
+    values[:, clip_frames // BLIND.time_stride - 1 :] = 0  # nothing rests on padding
+    for thumbnail in (spectrogram_thumbnail(inspection), map_thumbnail(inspection, RelevanceMap(values, "rollout"))):
         picture = np.asarray(Image.open(io.BytesIO(thumbnail))).astype(int)
         assert picture.shape == (256, 512, 3)
-        assert (picture[:, inspection.spectrogram.clip_frames :] == 127).all()
+        assert (picture[:, clip_frames:] == 127).all()
     picture = np.asarray(Image.open(io.BytesIO(spectrogram_thumbnail(inspection)))).astype(int).sum(axis=2)
     brightest = 255 - picture[:, 125].argmax()  # rows run downwards, two for each bin
     assert brightest / 2 == pytest.approx(hz_to_mel_bin(2000, 128), abs=1.5)
+
+
+def test_a_small_map_shows_what_rests_on_padding_and_nothing_where_no_patch_sees() -> None:
+    inspection = inspection_of(noise(2.0))
+    values = np.zeros((BLIND.n_frequency, BLIND.n_time), np.float32)
+    values[-1, -1] = 1
+    picture = np.asarray(Image.open(io.BytesIO(map_thumbnail(inspection, RelevanceMap(values, "energy")))))
+    coloured = np.argwhere(np.ptp(picture[::-1].astype(int), axis=2) > 0)  # rows run upwards now, two for each bin
+    assert coloured[:, 1].min() >= inspection.spectrogram.clip_frames
+    assert coloured.max(axis=0).tolist() == [2 * BLIND.seen_mels - 1, BLIND.seen_frames - 1]
 
 
 def test_a_reliability_diagram_shows_how_often_each_confidence_is_right() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,19 @@ from transformers import ASTForAudioClassification, AutoModelForAudioClassificat
 from ast_demo.audio import read_audio
 from ast_demo.checkpoints import SHIPPED_FOLDER, Checkpoint, load_checkpoint, shipped_names
 from ast_demo.errors import CheckpointError
-from ast_demo.inspection import inspect
-from ast_demo.maps import log_odds
-from ast_demo.relevance import relevance_map, relevance_of_tokens
+from ast_demo.inspection import Inspection, inspect
+from ast_demo.maps import RelevanceMap, log_odds
+from ast_demo.relevance import relevance_maps, relevance_of_tokens
 from tests import planted
 from tests.clips import noise, sample_clips, waveform
 from tests.reference import row_to_map, textbook_relevance
 from tests.tiny import LABELS
 from tests.tiny_sequence import save_sequence_model
+
+
+def relevance_map(inspection: Inspection, checkpoint: Checkpoint, label: str) -> RelevanceMap:
+    (only,) = relevance_maps(inspection, checkpoint, [label])
+    return only
 
 
 def textbook(folder: Path, values: np.ndarray, index: int) -> np.ndarray:
@@ -89,10 +95,22 @@ def test_the_patch_that_is_read_lights_and_no_other(tmp_path: Path, where: tuple
     np.testing.assert_allclose(relevance.values, expected, atol=1e-6)
 
 
+def test_in_bfloat16_the_map_is_nearly_the_same(tiny: Checkpoint) -> None:
+    inspection = inspect(waveform(noise(0.61)), tiny, "float32")
+    exact = relevance_map(inspection, tiny, "bell")
+    near = relevance_map(replace(inspection, precision="bfloat16"), tiny, "bell")
+    assert near.values.dtype == np.float32
+    assert not np.array_equal(near.values, exact.values)
+    assert np.corrcoef(near.values.ravel(), exact.values.ravel())[0, 1] > 0.99
+    assert near.special_share == pytest.approx(exact.special_share, abs=0.01)
+
+
 def test_labels_differ_and_an_unknown_one_is_named(tiny: Checkpoint) -> None:
     inspection = inspect(waveform(noise(0.61)), tiny)
     bell, rain = (relevance_map(inspection, tiny, label).values for label in ("bell", "rain"))
     assert np.corrcoef(bell.ravel(), rain.ravel())[0, 1] < 0.95
+    for one, alone in zip(relevance_maps(inspection, tiny, ["rain", "bell"]), (rain, bell), strict=True):
+        np.testing.assert_allclose(one.values, alone, atol=1e-7)  # together as each alone
     with pytest.raises(CheckpointError, match=r"'tiny' has no label 'cat'\. Expected one of bell, dog"):
         relevance_map(inspection, tiny, "cat")
 
@@ -103,8 +121,8 @@ def test_a_batch_is_as_each_alone(tiny: Checkpoint) -> None:
     def target(logits: torch.Tensor) -> torch.Tensor:
         return log_odds(logits, 1, "softmax")
 
-    together = relevance_of_tokens(tiny.model, values, target)
-    alone = torch.cat([relevance_of_tokens(tiny.model, one[None], target) for one in values])
+    together = relevance_of_tokens(tiny.model, values, [target])
+    alone = torch.cat([relevance_of_tokens(tiny.model, one[None], [target]) for one in values], dim=1)
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-4)
 
 

@@ -19,7 +19,7 @@ from ast_demo.audio import SAMPLE_RATE
 from ast_demo.checkpoints import load_checkpoint
 from ast_demo.errors import SettingsError
 from ast_demo.evaluation_engine import Work
-from ast_demo.evaluation_rows import Question
+from ast_demo.evaluation_rows import PICTURES_OF_A_MISTAKE, Question
 from ast_demo.labelled_clips import LabelledClip
 from ast_demo.scale_out import ray_engine
 from ast_demo.settings import Settings
@@ -71,7 +71,8 @@ def assert_same(one: pd.DataFrame, other: pd.DataFrame) -> None:
     """The same rows in the same order; scores to the rounding of sums that threads take in another order."""
     assert list(one["clip"]) == list(other["clip"])
     assert set(one.columns) == set(other.columns)
-    for name in set(one.columns) - {"rollout (model)", "x (model)", "y (model)"}:
+    pictures = [f"{field} (model)" for field in ("rollout", *PICTURES_OF_A_MISTAKE)]
+    for name in set(one.columns) - {*pictures, "x (model)", "y (model)"}:
         first = one[name].iloc[0]
         if isinstance(first, np.ndarray):
             np.testing.assert_allclose(np.stack(one[name]), np.stack(other[name]), atol=1e-5)
@@ -79,7 +80,8 @@ def assert_same(one: pd.DataFrame, other: pd.DataFrame) -> None:
             np.testing.assert_allclose(one[name], other[name], atol=1e-5)
         else:
             assert list(one[name]) == list(other[name]), name
-    assert list(one["rollout (model)"].isna()) == list(other["rollout (model)"].isna())
+    for name in pictures:
+        assert list(one[name].isna()) == list(other[name].isna())
 
 
 def descendants(pid: int) -> dict[int, str]:

@@ -44,6 +44,7 @@ ROOMS = (
     "perturbation",
     "explanations",
     "trust",
+    "mistakes",
     "comparison",
     "figures",
     "export",

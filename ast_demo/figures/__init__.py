@@ -26,7 +26,7 @@ from ast_demo.figures.clip import (
 from ast_demo.figures.drawing import Look, envelope, to_png
 from ast_demo.figures.maps import map_figure, map_title, trust_figure
 from ast_demo.figures.metrics import confusion_figure, reliability_figure
-from ast_demo.figures.thumbnails import rollout_thumbnail, spectrogram_thumbnail
+from ast_demo.figures.thumbnails import map_thumbnail, spectrogram_thumbnail
 from ast_demo.figures.timeline import time_at_pixel, timeline_figure
 
 __all__ = [
@@ -37,12 +37,12 @@ __all__ = [
     "difference_figure",
     "envelope",
     "map_figure",
+    "map_thumbnail",
     "map_title",
     "patch_at_pixel",
     "patch_grid_figure",
     "reliability_figure",
     "rollout_figure",
-    "rollout_thumbnail",
     "shared_look",
     "spectrogram_figure",
     "spectrogram_thumbnail",

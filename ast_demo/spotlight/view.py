@@ -15,6 +15,7 @@ import numpy as np
 
 from ast_demo.errors import DataError
 from ast_demo.evaluation import Evaluation, column
+from ast_demo.evaluation_rows import PICTURES_OF_A_MISTAKE
 from ast_demo.labelled_clips import sort_labels
 
 LAYOUT_FILE = "layout.json"
@@ -22,11 +23,25 @@ CONFIDENT = 0.8  # a prediction from this score on is a confident one
 _CLIPPED_SHARE = 0.001
 _SILENT_SHARE = 0.5
 _MOST_PAIRS = 30
+_MUCH = 0.5  # of a map, from where on it rests on something
 
 # In the order of the columns; what is not named here comes after.
 _OF_EACH_CHECKPOINT = ("prediction", "correct", "confidence", "margin", "loss", "entropy_bits", "rollout_on_padding")
+# Of the map that speaks for a wrong prediction, see `mistakes.MapFacts`.
+_OF_EACH_MAP = (
+    "fall_by_map",
+    "fall_by_loudness",
+    "fall_by_chance",
+    "map_on_padding",
+    "map_on_silence",
+    "silence_share",
+    "map_like_loudness",
+    "map_on_special_tokens",
+)
 _MORE_OF_EACH_CHECKPOINT = ("padding_share", "truncated_s", "window_start_s", "x", "y")
+_PICTURES = ("rollout", *PICTURES_OF_A_MISTAKE)
 _OF_THE_CLIP = ("duration_s", "loudness_db", "clipped_share", "silent_share", "snr_db")
+_TITLES = ("Attention rollout", "What speaks for the prediction", "What speaks for the true label")
 _SUMMARY = "summary"
 
 
@@ -119,7 +134,8 @@ def summarise_rows(evaluation: Evaluation) -> list[str]:
         right = [name for name in evaluation.checkpoints if row[column("correct", name)]]
         verdict = "Right" if len(right) == len(evaluation.checkpoints) else f"Right by {' and '.join(right)} only"
         parts = [f"{verdict if right else 'Wrong'}: it is {row['label'] or 'nothing of all'}."]
-        parts += [f"{name} heard {row[column('top_3', name)]}." for name in evaluation.checkpoints]
+        for name in evaluation.checkpoints:
+            parts += [f"{name} heard {row[column('top_3', name)]}.", describe_trust(row, name)]
         cut_off = max(row[column("truncated_s", name)] for name in evaluation.checkpoints)
         if cut_off > 0:
             parts.append(f"{cut_off:.1f} s are cut off.")
@@ -129,6 +145,22 @@ def summarise_rows(evaluation: Evaluation) -> list[str]:
             parts.append(f"{row['silent_share']:.0%} of the clip is silent.")
         sentences.append(" ".join(" ".join(parts).split()))
     return sentences
+
+
+def describe_trust(row: Any, name: str) -> str:
+    """What is known of the map of a wrong prediction, each number beside its controls; nothing if there is no map."""
+    fall, loudness, chance, padding, silence, even = (
+        row.get(column(field, name))
+        for field in (*_OF_EACH_MAP[:3], "map_on_padding", "map_on_silence", "silence_share")
+    )
+    if fall is None or fall != fall:
+        return ""
+    return (
+        f"Without the tenth of the clip that is highest on its map, the score falls by {100 * fall:.0f} points (without "
+        f"the loudest tenth by {100 * loudness:.0f}, without a random one by {100 * chance:.0f}). {padding:.0%} of the "
+        f"map rests on padding (of an even map {row[column('padding_share', name)]:.0%}), {silence:.0%} on silence "
+        f"({even:.0%})."
+    )
 
 
 def find_issues(evaluation: Evaluation) -> tuple[Issue, ...]:
@@ -145,6 +177,28 @@ def find_issues(evaluation: Evaluation) -> tuple[Issue, ...]:
         if rows.any():
             places = tuple(int(place) for place in np.flatnonzero(rows))
             found.append(Issue(title, places, severity, tuple(safe_name(name) for name in columns), description))
+
+    def add_issues_of_maps(name: str) -> None:
+        silence, padding, by_map, by_loudness = (
+            table[column(field, name)].to_numpy(dtype=float)
+            for field in ("map_on_silence", "map_on_padding", "fall_by_map", "fall_by_loudness")
+        )
+        add(
+            entitle("The map rests on padding or on silence", name),
+            silence + padding > _MUCH,
+            "medium",
+            [column(field, name) for field in ("map_on_padding", "padding_share", "map_on_silence", "silence_share")],
+            f"More than {_MUCH:.0%} of what speaks for the wrong label lies where there is no sound. Beside it: padding's and "
+            "silence's share of the input, which an even map has.",
+        )
+        add(
+            entitle("The map is no better than loudness", name),
+            by_map <= by_loudness,
+            "low",
+            [column(field, name) for field in ("fall_by_map", "fall_by_loudness", "fall_by_chance")],
+            "The wrong label's score falls no more when the highest tenth of the map is taken away than when the loudest "
+            "tenth is: do not read much into this map.",
+        )
 
     for name, missed, sure in zip(names, wrong, confidence, strict=True):
         add(
@@ -180,6 +234,9 @@ def find_issues(evaluation: Evaluation) -> tuple[Issue, ...]:
                 ["label", column("prediction", name)],
                 f"{int(rows.sum())} clips of {label} that {name} takes for {other}.",
             )
+    for name in names:
+        if column("fall_by_map", name) in table:  # NaN, where nothing was explained, is never more than anything
+            add_issues_of_maps(name)
     some_wrong = wrong.any(axis=0)
     cut_off = np.stack([table[column("truncated_s", name)].to_numpy(dtype=float) for name in names]) > 0
     flaws: tuple[tuple[str, Any, list[str], str], ...] = (
@@ -227,7 +284,12 @@ def build_layout(evaluation: Evaluation, names: Mapping[str, str]) -> dict[str, 
         _lens("AudioView", "audio", "Clip", {"repeat": False, "autoplay": False}),
         *([_lens("TextLens", names[_SUMMARY], "In words")] if _SUMMARY in names else []),
         *([_lens("ImageView", "spectrogram", "Log-mel, as the model is fed")] if "spectrogram" in names else []),
-        *(_lens("ImageView", name, f"What counted, {name}") for name in of("rollout")),
+        *(
+            _lens("ImageView", names[column(field, name)], f"{title}, {name}")
+            for name in checkpoints
+            for field, title in zip(_PICTURES, _TITLES, strict=True)
+            if column(field, name) in names
+        ),
         _lens(
             "SpectrogramView",
             "audio",
@@ -305,7 +367,8 @@ def _order(evaluation: Evaluation) -> list[str]:
     """Columns to show, in their order. Scores and embeddings are left out: x and y say it in two numbers."""
     names = evaluation.checkpoints
     order = ["clip", "label", *(column(field, name) for name in names for field in _OF_EACH_CHECKPOINT), _SUMMARY]
-    order += ["audio", "spectrogram", *(column("rollout", name) for name in names)]
+    order += ["audio", "spectrogram", *(column(field, name) for name in names for field in _PICTURES)]
+    order += [column(field, name) for name in names for field in _OF_EACH_MAP]
     order += [*_OF_THE_CLIP, *(column(field, name) for name in names for field in _MORE_OF_EACH_CHECKPOINT)]
     hidden = {column(field, name) for name in names for field in ("scores", "embedding", "top_3")}
     table = evaluation.table
@@ -326,7 +389,7 @@ def _dtype(name: str, values: Any, evaluation: Evaluation) -> str:
         return "float"
     if name == "audio":
         return "audio"
-    if name == "spectrogram" or name in {column("rollout", one) for one in evaluation.checkpoints}:
+    if name == "spectrogram" or name in {column(field, one) for one in evaluation.checkpoints for field in _PICTURES}:
         return "image"
     return "category"
 

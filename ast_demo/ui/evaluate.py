@@ -52,6 +52,12 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
             data = data_choice.build_controls(settings)
         with gr.Column(min_width=300):
             chosen = parts.several_checkpoints(settings, "One to four checkpoints", "evaluate-checkpoints")
+            explain_all = gr.Checkbox(
+                label="Explain the mistakes of large checkpoints, too",
+                info="Those of small ones are explained anyway; of one with 86 M parameters, each takes ten seconds or more",
+                visible=settings.local_paths,  # strangers would keep the others waiting for hours
+                elem_id="explain-all",
+            )
             with gr.Row():
                 go = gr.Button("Evaluate", variant="primary", size="sm", elem_id="evaluate-go")
                 stop = gr.Button("Stop", size="sm", interactive=False, elem_id="evaluate-stop")
@@ -76,10 +82,12 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
         with gr.Accordion("Downloads", open=False):
             downloads = gr.Files(interactive=False, show_label=False, elem_id="evaluate-downloads")
 
-    def start(references: list[str] | None, old: Run | None, *choices: Any) -> Iterator[dict[Any, object]]:
+    def start(
+        references: list[str] | None, explains_all: bool, old: Run | None, *choices: Any
+    ) -> Iterator[dict[Any, object]]:
         references = [reference.strip() for reference in references or []]
         choice = data_choice.Choice(*choices)
-        question = (choice, tuple(references))
+        question = (choice, tuple(references), explains_all)
         if old and old.question == question:
             now = old
         else:
@@ -107,6 +115,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
                     checkpoints.load,
                     now.folder,
                     label_map=label_map,
+                    explain=True if explains_all and settings.local_paths else None,
                     max_clip_s=settings.max_clip_s,
                     progress=tell,
                 )
@@ -140,7 +149,11 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
         sound = folder / f"{Path(row['clip']).stem}.flac"
         sound.write_bytes(media["audio"])
         seen = [("spectrogram", media.get("spectrogram"))]
-        seen += [(f"rollout, {name}", media.get(column("rollout", name))) for name in now.result.checkpoints]
+        seen += [
+            (caption, media.get(column(field, name)))
+            for name in now.result.checkpoints
+            for field, caption in views.captions(row, name).items()
+        ]
         shown = []
         for number, (caption, content) in enumerate(seen):
             if isinstance(content, bytes):
@@ -168,7 +181,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
     explore.click(open_spotlight, [run], [spotlight], show_progress_on=[spotlight], api_visibility="private")
     running = go.click(
         start,
-        [chosen, run, *data.inputs],
+        [chosen, explain_all, run, *data.inputs],
         [run, status, results, metrics, mistakes, mistake_panel, confusion, downloads, spotlight, go, stop],
         show_progress="minimal",  # the place in the queue
         show_progress_on=[status],

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from ast_demo.evaluation import Evaluation, column
+from ast_demo.spotlight.view import describe_trust
 from ast_demo.ui import parts
 
 _MOST = 50  # mistakes in the table
@@ -32,9 +33,20 @@ def mistake_facts(row: Any, names: tuple[str, ...]) -> str:
     facts = {"clip": str(row["clip"]), "label": str(row["label"])}
     for name in names:
         facts[name] = f"{row[column('top_3', name)]}; loss {row[column('loss', name)]:.2f}"
+        if trust := describe_trust(row, name):
+            facts[f"trust in the map, {name}"] = trust
     facts["loudness"] = f"{row['loudness_db']:.1f} dB of full scale, {row['clipped_share']:.1%} clipped"
     facts["silence"] = f"{row['silent_share']:.0%}; signal-to-noise about {row['snr_db']:.0f} dB"
     return parts.table("", facts)
+
+
+def captions(row: Any, name: str) -> dict[str, str]:
+    """What the pictures of a mistake of one checkpoint show, by the field of their column."""
+    return {
+        "rollout": f"rollout, {name}",
+        "relevance_predicted": f"what speaks for {row[column('prediction', name)]}, {name}",
+        "relevance_true": f"what speaks for {row['label']}, {name}",
+    }
 
 
 def metrics_table(result: Evaluation) -> str:

@@ -92,13 +92,16 @@ def build_panel() -> Panel:
 
 def wire(
     panel: Panel, shown: gr.State, checkpoints: CheckpointCache, after: Sequence[Dependency], downloads: gr.Files
-) -> None:
+) -> list[Dependency]:
     """Make a map whenever another clip is shown, or another map or label is asked for.
 
     Args:
         shown: What the tab shows: None, or something with `inspection`, `reference`, `look` and `folder`.
         after: Events that show something else.
         downloads: Where the files of the map join those of the clip.
+
+    Returns:
+        The events at the end of which there is another map, in `panel.explained`.
     """
 
     def start(now: Any, old: Explained | None, asked: Method | None) -> Iterator[dict[Any, object]]:
@@ -127,7 +130,7 @@ def wire(
     def change(
         now: Any, old: Explained | None, method: Method, label: str, against: str
     ) -> Iterator[dict[Any, object]]:
-        if now is None or old is None:
+        if now is None:
             yield {panel.explained: gr.skip()}
             return
         chosen = method in OF_A_LABEL
@@ -158,7 +161,11 @@ def wire(
                 perturbations=tried,
             )
         except AstDemoError as error:
-            yield {panel.remarks: f'<p role="alert">{escape(str(error))}</p>', panel.picture: None}
+            yield {
+                panel.remarks: f'<p role="alert">{escape(str(error))}</p>',
+                panel.picture: None,
+                panel.explained: None,
+            }
             return
         yield draw(now, relevance, tried)
 
@@ -193,11 +200,15 @@ def wire(
             yield {**idle, panel.verdict: f'<p role="alert">{escape(str(error))}</p>'}
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
-    for event in after:
+    made = [
         event.then(start, [shown, panel.explained, panel.method], [*panel.outputs, downloads], **quiet)
+        for event in after
+    ]
     asked: list[Any] = [shown, panel.explained, panel.method, panel.label, panel.against]
-    for chooser in (panel.method, panel.label, panel.against):
+    made += [
         chooser.input(change, asked, [*panel.outputs, downloads], **quiet)
+        for chooser in (panel.method, panel.label, panel.against)
+    ]
     running = panel.go.click(
         test, [panel.explained], panel.card, show_progress="hidden", trigger_mode="once", api_visibility="private"
     )
@@ -207,6 +218,7 @@ def wire(
         cancels=[running],
         api_visibility="private",
     )
+    return made
 
 
 def _no_card(panel: Panel) -> dict[Any, object]:

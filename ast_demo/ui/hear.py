@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from ast_demo.figures import Look, spectrogram_figure
+from ast_demo.figures import Look, map_title, spectrogram_figure
 from ast_demo.hearing import DEFAULT_KEEP, Halves, tell_halves, to_wav
 from ast_demo.inspection import Inspection
 from ast_demo.ui import parts
@@ -64,7 +64,8 @@ def show(panel: Panel, visible: bool) -> dict[Any, Any]:
 
 def fill(panel: Panel, inspection: Inspection, halves: Halves, look: Look) -> dict[Any, Any]:
     """Both halves to listen to and to look at, with their scores beside the clip's."""
-    values: dict[Any, Any] = {panel.scores: _scores(inspection, halves)}
+    what = f"<p>Split by <b>{escape(map_title(halves.relevance))}</b>.</p>"
+    values: dict[Any, Any] = {panel.scores: what + _scores(inspection, halves)}
     for name, half in (("kept", halves.kept), ("removed", halves.removed)):
         values[panel.players[name]] = parts.write_file(f"{name}.wav", to_wav(half.waveform))
         if half.spectrogram is not None:
@@ -88,7 +89,7 @@ def _scores(inspection: Inspection, halves: Halves) -> str:
         for label in labels
     )
     head = "<tr><th></th><th>the clip</th><th>kept</th><th>removed</th></tr>"
-    sentence = escape(tell_halves(inspection, halves)).replace("_", " ")
+    sentence = escape(tell_halves(inspection, halves).partition(": ")[2]).replace("_", " ")
     return f'<div class="scrolls"><table class="facts">{head}{rows}</table></div><p>{sentence}</p>'
 
 
@@ -97,7 +98,7 @@ _HALVES = {
     "removed": "Spectrogram of what was removed, as the model was fed it",
 }
 _WHAT = """
-<p>The map splits the clip: where it is high, the sound is <b>kept</b>; the rest is what was <b>removed</b>. Together
+<p>The map that is chosen above splits the clip: where it is high, the sound is <b>kept</b>; the rest is what was <b>removed</b>. Together
 they are the clip, and the model scores each. If the map shows what the label rests on, the kept part keeps the label
 and the removed part loses it. That is the model's word, not an ear's: neither part is a kind of sound that it was
 trained on, some labels survive in both, and a map of plain loudness may do as well.</p>

@@ -20,7 +20,6 @@ from ast_demo.figures import Look
 from ast_demo.hearing import split_clip
 from ast_demo.inspection import Inspection, PatchInspection, inspect, inspect_patch
 from ast_demo.labelled_clips import sort_labels
-from ast_demo.maps import rollout_map
 from ast_demo.settings import Settings
 from ast_demo.ui import explain, hear, parts, timeline
 from ast_demo.ui import facts as facts_of
@@ -219,18 +218,22 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         except AstDemoError as error:
             yield {along.note: f'<p role="alert">{escape(str(error))}</p>'}
 
-    def split(now: Shown | None, keep: float) -> dict[Component, object]:
+    def split(now: Shown | None, explained: explain.Explained | None, keep: float) -> dict[Component, object]:
         if now is None:
             return {halves.scores: gr.skip()}
+        if explained is None or explained.inspection is not now.inspection:
+            return {halves.scores: "<p>There is no map yet to split the clip by.</p>"}
         try:
             loaded = checkpoints.load(now.reference)
-            parted = split_clip(now.inspection, rollout_map(now.inspection), loaded, keep / 100)
+            parted = split_clip(now.inspection, explained.relevance, loaded, keep / 100)
         except AstDemoError as error:
             return {halves.scores: f'<p role="alert">{escape(str(error))}</p>'}
         return hear.fill(halves, now.inspection, parted, now.look)
 
-    def split_if_open(now: Shown | None, keep: float, is_open: bool) -> dict[Component, object]:
-        return split(now, keep) if is_open else {halves.scores: gr.skip()}
+    def split_if_open(
+        now: Shown | None, explained: explain.Explained | None, keep: float, is_open: bool
+    ) -> dict[Component, object]:
+        return split(now, explained, keep) if is_open else {halves.scores: gr.skip()}
 
     def redraw(now: Shown | None, layers: int, zoomed: bool) -> dict[Component, object]:
         if now is None or now.look.zoom == zoomed:
@@ -311,16 +314,23 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     patch = [patch_panel, patch_facts, patch_rollout, patch_attention]
     zoomed = zoom.change(redraw, [shown, depth, zoom], [shown, *pictures.values(), patch_panel, downloads], **quiet)
     depth.input(change_depth, [shown, depth], [shown, pictures["rollout"], *patch], **quiet)
-    explain.wire(why, shown, checkpoints, [run, slid, clicked, zoomed], downloads)
+    mapped = explain.wire(why, shown, checkpoints, [run, slid, clicked, zoomed], downloads)
     for name in ("patch_grid", "rollout"):
         pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet)
     close_patch.click(close, [shown], [shown, patch_panel, pictures["patch_grid"]], **quiet)
     for arrived in (run, slid, clicked):
-        arrived.then(split_if_open, [shown, halves.keep, halves.is_open], halves.outputs, **quiet)
         arrived.then(follow, [shown, along.recording], along.outputs, **quiet)
+    for made in mapped:
+        made.then(split_if_open, [shown, why.explained, halves.keep, halves.is_open], halves.outputs, **quiet)
     along.stop.click(timeline.stop, [along.recording], [along.stop], show_progress="hidden", api_visibility="private")
     for listen in (halves.accordion.expand, halves.keep.change):
-        listen(split, [shown, halves.keep], halves.outputs, show_progress_on=[halves.scores], api_visibility="private")
+        listen(
+            split,
+            [shown, why.explained, halves.keep],
+            halves.outputs,
+            show_progress_on=[halves.scores],
+            api_visibility="private",
+        )
     return InspectTab(clip, checkpoint, to_compare, label, add)
 
 

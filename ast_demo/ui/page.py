@@ -203,6 +203,7 @@ def _theme() -> gr.themes.Base:
     ).set(
         body_background_fill="#ffffff",
         body_background_fill_dark="#14171f",
+        body_text_color_subdued="*neutral_500",  # the paler grey of the theme is hard to read on white
         background_fill_primary_dark="#14171f",
         block_background_fill_dark="#14171f",
         block_border_width="0px",

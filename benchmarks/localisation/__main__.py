@@ -12,7 +12,7 @@ from ast_demo.checkpoints import Checkpoint, load_checkpoint, shipped_names
 from ast_demo.inspection import inspect
 from ast_demo.maps import RelevanceMap, energy_map, random_map, rollout_map
 from ast_demo.perturbation import perturb, perturbation_map
-from ast_demo.relevance import relevance_map
+from ast_demo.relevance import relevance_maps
 from benchmarks.localisation.measures import MEASURES, columns_of, interval, measure
 from benchmarks.localisation.picture import draw
 from benchmarks.localisation.two_events import TwoEvents, list_clips, make_clips
@@ -58,11 +58,12 @@ def run(checkpoint: Checkpoint, clips: list[TwoEvents]) -> Results:
         inspection = inspect(clip.waveform, checkpoint)
         perturbations = perturb(inspection, checkpoint)
         controls = [rollout_map(inspection), energy_map(inspection), random_map(inspection, number)]
-        for rank, label, span_s in zip(_RANKS, clip.labels, clip.spans_s, strict=True):
+        of_classes = relevance_maps(inspection, checkpoint, clip.labels)
+        for rank, label, of_class, span_s in zip(_RANKS, clip.labels, of_classes, clip.spans_s, strict=True):
             inside = columns_of(inspection, span_s)
             maps: list[RelevanceMap] = [
                 perturbation_map(perturbations, checkpoint.facts, label),
-                relevance_map(inspection, checkpoint, label),
+                of_class,
                 *controls,
             ]
             for one in maps:

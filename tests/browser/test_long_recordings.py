@@ -14,10 +14,11 @@ from playwright.sync_api import expect
 
 from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.checkpoints import default_checkpoint, load_checkpoint
-from ast_demo.figures import Look, time_at_pixel
+from ast_demo.explanations import default_method, explain
+from ast_demo.figures import Look, map_title, time_at_pixel
 from ast_demo.hearing import split_clip
 from ast_demo.inspection import inspect
-from ast_demo.maps import rollout_map
+from ast_demo.maps import RelevanceMap, rollout_map
 from ast_demo.samples import list_samples, one_sample_per_label
 from ast_demo.windows import look_through
 from tests.browser.visitor import WAIT_MS, Visitor
@@ -113,7 +114,7 @@ def test_a_minute_has_a_timeline_and_each_window_can_be_inspected(
     assert visitor.complaints == []
 
 
-def test_what_was_kept_and_what_was_removed_can_be_heard(visitor: Visitor) -> None:
+def test_what_the_chosen_map_keeps_and_what_it_removes_can_be_heard(visitor: Visitor) -> None:
     path = one_sample_per_label()[10].path
     visitor.upload(path)
     visitor.wait_for_result()
@@ -125,8 +126,9 @@ def test_what_was_kept_and_what_was_removed_can_be_heard(visitor: Visitor) -> No
     checkpoint = load_checkpoint(default_checkpoint())
     inspection = inspect(read_audio(path), checkpoint)
 
-    def assert_shows(keep: float) -> None:
-        halves = split_clip(inspection, rollout_map(inspection), checkpoint, keep)
+    def assert_shows(relevance: RelevanceMap, keep: float) -> None:
+        halves = split_clip(inspection, relevance, checkpoint, keep)
+        expect(page.locator("#hear-scores p").first).to_have_text(f"Split by {map_title(relevance)}.", timeout=WAIT_MS)
         for name, half in (("kept", halves.kept), ("removed", halves.removed)):
             link = page.locator(f"#{name} a[download]")
             expect(link).to_have_attribute("download", f"{name}.wav", timeout=WAIT_MS)
@@ -142,7 +144,8 @@ def test_what_was_kept_and_what_was_removed_can_be_heard(visitor: Visitor) -> No
             ]
             assert [float(cell.rstrip("%")) / 100 for cell in cells] == pytest.approx(expected, abs=0.0006)
 
-    assert_shows(0.65)
+    first = explain(inspection, checkpoint, default_method(checkpoint.facts))
+    assert_shows(first, 0.65)
     before = scores.inner_text()
     page.locator("#keep input[type=range]").focus()
     page.locator("#keep input[type=range]").press("ArrowLeft")
@@ -151,7 +154,11 @@ def test_what_was_kept_and_what_was_removed_can_be_heard(visitor: Visitor) -> No
         arg=before,
         timeout=WAIT_MS,
     )
-    assert_shows(0.6)
+    assert_shows(first, 0.6)
+    # Another map: the halves are those that it makes.
+    page.locator("#map input").click()
+    page.get_by_role("option", name="Attention rollout", exact=True).click()
+    assert_shows(rollout_map(inspection), 0.6)
     # Another clip, while it is unfolded: its halves follow.
     before = scores.inner_text()
     visitor.upload(one_sample_per_label()[7].path)

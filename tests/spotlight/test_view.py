@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from ast_demo.evaluation import Evaluation, column
+from ast_demo.mistakes import MapFacts
 from ast_demo.spotlight.view import Issue, build_view, find_issues, summarise_rows, write_layout
 
 
@@ -40,6 +41,16 @@ def known(evaluation: Evaluation) -> Evaluation:
         silent_share=[0.1, 0.1, 0.1, 0.9, 0.1, 0.9],
         truncated_s_one=[0.0, 0.0, 0.0, 0.0, 1.5, 0.0],
         truncated_s_two=[0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        padding_share_one=[0.3] * 6,
+        map_on_padding_one=[0.3, 0.1, None, None, 0.45, None],
+        map_on_silence_one=[0.3, 0.1, None, None, 0.0, None],
+        silence_share_one=[0.25] * 6,
+        fall_by_map_one=[0.5, 0.1, None, None, -0.1, None],
+        fall_by_loudness_one=[0.25, 0.1, None, None, -0.2, None],
+        fall_by_chance_one=[0.0, 0.0, None, None, 0.0, None],
+        map_on_padding_two=[0.1, None, None, 0.6, 0.1, None],
+        map_on_silence_two=[0.1, None, None, 0.0, 0.1, None],
+        fall_by_map_two=[None] * 6,
         top_3_one=["rain 90.0%, dog 5.0%"] * 6,
         top_3_two=["rain 30.0%, dog 5.0%"] * 6,
     )
@@ -53,6 +64,9 @@ def test_filters_hold_the_rows_they_name(known: Evaluation) -> None:
         "Only one is wrong": (1,),
         "Only two is wrong": (3,),
         "dog taken for rain (one)": (0, 1),
+        "The map rests on padding or on silence (one)": (0,),
+        "The map rests on padding or on silence (two)": (3,),
+        "The map is no better than loudness (one)": (1,),
         "Clipped, among the mistakes": (1,),
         "Silent, among the mistakes": (3,),
         "Cut off, among the mistakes": (4,),
@@ -64,6 +78,8 @@ def test_with_one_checkpoint_there_is_nothing_to_compare(known: Evaluation) -> N
     assert titles == {
         "Wrong and confident",
         "dog taken for rain",
+        "The map rests on padding or on silence",
+        "The map is no better than loudness",
         "Clipped, among the mistakes",
         "Cut off, among the mistakes",
     }
@@ -79,8 +95,13 @@ def test_several_labels_are_not_confused_in_pairs(known: Evaluation) -> None:
 def test_each_row_is_told_in_words(known: Evaluation) -> None:
     first, second, third, *_, last = summarise_rows(known)
     both = "one heard rain 90.0%, dog 5.0%. two heard rain 30.0%, dog 5.0%."
-    assert first == f"Wrong: it is dog. {both}"
-    assert second == f"Right by two only: it is dog. {both} 1.0% of the samples are at full scale."
+    assert first == (
+        "Wrong: it is dog. one heard rain 90.0%, dog 5.0%. Without the tenth of the clip that is highest on "
+        "its map, the score falls by 50 points (without the loudest tenth by 25, without a random one by 0). 30% of the "
+        "map rests on padding (of an even map 30%), 30% on silence (25%). two heard rain 30.0%, dog 5.0%."
+    )
+    assert second.startswith("Right by two only: it is dog. one heard rain 90.0%, dog 5.0%. Without the tenth")
+    assert second.endswith("two heard rain 30.0%, dog 5.0%. 1.0% of the samples are at full scale.")
     assert third.startswith("Right: it is dog.")
     assert last == f"Right: it is bell. {both} 90% of the clip is silent."
 
@@ -111,12 +132,15 @@ def test_no_text_of_the_data_is_a_column_of_strings(evaluation: Evaluation) -> N
             assert dtype in ("bool", "int", "float")
             assert values.dtype.kind in "bif"
     assert {view.dtypes[name] for name in ("clip", "label", "speaker", "home page")} == {"category"}
-    assert {view.dtypes[name] for name in ("audio", "spectrogram", "rollout (one)")} == {"audio", "image"}
+    pictures = ("spectrogram", "rollout (one)", "relevance_predicted (one)", "relevance_true (one)")
+    assert {view.dtypes[name] for name in pictures} == {"image"}
+    assert view.dtypes["audio"] == "audio"
+    assert {view.dtypes[column(field.name, "two")] for field in fields(MapFacts)} == {"float"}
     assert not {name for name in view.dtypes if name.startswith(("scores", "embedding"))}
     assert list(view.table["home page"]) == list(evaluation.table["home page"])
 
 
-@pytest.mark.parametrize("name", ["audio", "spectrogram", "rollout (one)"])
+@pytest.mark.parametrize("name", ["audio", "spectrogram", "rollout (one)", "relevance_true (two)"])
 def test_text_in_the_place_of_a_picture_or_a_sound_is_left_out(evaluation: Evaluation, name: str) -> None:
     """A table of somebody's clips may have columns with these names."""
     table = evaluation.table.copy()
@@ -171,6 +195,7 @@ def test_layouts_speak_of_columns_that_are_there(evaluation: Evaluation) -> None
     view = build_view(evaluation)
     assert columns_of(view.layout) <= set(view.table.columns)
     assert columns_of(view.layout) >= {"audio", "spectrogram", "rollout (one)", "rollout (two)", "x (two)", "summary"}
+    assert columns_of(view.layout) >= {"relevance_predicted (one)", "relevance_true (one)", "relevance_true (two)"}
     written = json.loads(write_layout(evaluation).read_text(encoding="utf-8"))
     assert columns_of(written) <= set(evaluation.table.columns)
     assert columns_of(view.layout) - columns_of(written) == {"summary"}
