@@ -214,7 +214,8 @@ def _read_with_pyav(content: bytes, name: str, max_s: float) -> _Decoded:
 
 def _mix(blocks: Iterable[np.ndarray]) -> np.ndarray:
     """Mean over the channels of blocks of shape (n, channels), up to the first that is empty."""
-    with np.errstate(invalid="ignore"):  # infinite samples of both signs; what is not a number is refused later
+    # Infinite samples of both signs, or sums beyond what a float holds: what is not a number is refused later.
+    with np.errstate(invalid="ignore", over="ignore"):
         mixed = [block.mean(axis=1, dtype=np.float32) for block in itertools.takewhile(len, blocks)]
     return np.concatenate(mixed) if mixed else np.zeros(0, np.float32)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from ast_demo.checkpoints import Checkpoint, CheckpointFacts
 from ast_demo.fast_ast import FastAST, run_tokens
 from ast_demo.inspection import Inspection
 from ast_demo.maps import RelevanceMap, label_index, log_odds
-from ast_demo.sequence_models import read_sequence
+from ast_demo.sequence_models import model_here, read_sequence
 from ast_demo.spectrogram import HOP_S
 
 Progress = Callable[[int, int], None]
@@ -187,7 +186,7 @@ def _run_silenced(
     waveform: Waveform, checkpoint: Checkpoint, input_s: float, kept: np.ndarray
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Logits of a model without a patch grid, for the clip with stretches of time silenced: as `_run_without`."""
-    model: Any = checkpoint.model
+    model = model_here(checkpoint)
     n_samples = len(waveform.samples)
     column = np.minimum(np.arange(n_samples) / (input_s * SAMPLE_RATE) * kept.shape[1], kept.shape[1] - 1).astype(int)
     for mask, columns in enumerate(kept):

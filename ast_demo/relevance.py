@@ -27,7 +27,7 @@ from ast_demo.checkpoints import Checkpoint
 from ast_demo.errors import CheckpointError
 from ast_demo.inspection import Inspection
 from ast_demo.maps import RelevanceMap, label_index, log_odds
-from ast_demo.sequence_models import read_sequence
+from ast_demo.sequence_models import model_here, read_sequence
 
 Target = Callable[[Tensor], Tensor]
 
@@ -109,7 +109,7 @@ def relevance_over_time(inspection: Inspection, checkpoint: Checkpoint, target: 
     """
     with torch.enable_grad():
         features = read_sequence(checkpoint, inspection.waveform).requires_grad_()
-        outputs: Any = checkpoint.model(features, output_attentions=True)
+        outputs: Any = model_here(checkpoint)(features, output_attentions=True)
         gradients = torch.autograd.grad(target(outputs.logits).sum(), outputs.attentions, allow_unused=True)
     if any(gradient is None for gradient in gradients):
         raise CheckpointError(

@@ -7,6 +7,7 @@ a clip, not for speed.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.checkpoints import Checkpoint
 from ast_demo.errors import CheckpointError
-from ast_demo.gpu import device_of_call, on_gpu
+from ast_demo.gpu import device_of_call, is_lent, on_gpu
 
 LONGEST_S = 30.0  # attention between all tokens takes memory with the square of the length; Whisper hears 30 s, too
 
@@ -62,6 +63,15 @@ def read_sequence(checkpoint: Checkpoint, waveform: Waveform) -> Tensor:
     extractor: Any = checkpoint.extractor
     samples = waveform.samples[: int(LONGEST_S * SAMPLE_RATE)]
     return extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")[extractor.model_input_names[0]]
+
+
+def model_here(checkpoint: Checkpoint) -> Any:
+    """The model, to be run in this process.
+
+    Where GPUs are lent it is a copy: on a model that runs, 🤗 Transformers hangs functions that note down its attention,
+    and with those it could not be handed to another process any more.
+    """
+    return copy.deepcopy(checkpoint.model) if is_lent(_call) else checkpoint.model
 
 
 @on_gpu

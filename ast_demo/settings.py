@@ -33,7 +33,8 @@ class Settings:
         max_archive_files: Most files in an archive.
         checkpoint_cache_mb: Memory for loaded checkpoints, in megabytes; the least recently used goes first.
         max_checkpoint_mb: Largest weights file that is loaded or downloaded, in megabytes.
-        concurrency: Clips that are inspected at the same time; further visitors wait in the queue.
+        concurrency: Clips that are inspected or compared at the same time, and so many maps and timelines beside them;
+            further visitors wait in the queue.
         max_waiting: Requests that may wait in the queue; further ones are told that the program is busy.
         max_visitors: Visitors whose results are kept in memory; those of the one who came first go first.
         viewers: Evaluations that are open in Spotlight at the same time; the least recently used is closed first. Each

@@ -121,9 +121,9 @@ def measure_trust(
     similarities = []
     if n_stages:
         is_costly = relevance.method == "perturbation"
-        original = _remake(relevance, inspection, checkpoint) if is_costly else relevance.values
+        original = _remake(relevance, inspection, checkpoint, tell) if is_costly else relevance.values
         for stage in range(n_stages):
-            remade = _remake(relevance, inspection, shuffle_weights(checkpoint, stage))
+            remade = _remake(relevance, inspection, shuffle_weights(checkpoint, stage), tell)
             similarities.append(rank_correlation(original, remade))
             tell(_RUNS_OF_A_STAGE)
     return TrustCard(
@@ -256,10 +256,16 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(spearmanr(one, other, axis=None).statistic)
 
 
-def _remake(relevance: RelevanceMap, inspection: Inspection, checkpoint: Checkpoint) -> np.ndarray:
-    """The values of the same map of another model; of a perturbation map, what the windows that are kept alone tell."""
+def _remake(
+    relevance: RelevanceMap, inspection: Inspection, checkpoint: Checkpoint, tell: Callable[[int], None]
+) -> np.ndarray:
+    """The values of the same map of another model; of a perturbation map, what the windows that are kept alone tell.
+
+    Args:
+        tell: Called with 0 meanwhile: what it raises ends the work.
+    """
     if relevance.method == "perturbation" and relevance.label is not None:
-        tried = perturb(inspection, checkpoint, only_windows=True)
+        tried = perturb(inspection, checkpoint, lambda done, total: tell(0), only_windows=True)
         return perturbation_map(tried, checkpoint.facts, relevance.label, relevance.against).values
     seen = inspect(inspection.waveform, checkpoint) if relevance.method == "rollout" else inspection
     return explain(seen, checkpoint, relevance.method, relevance.label, relevance.against).values

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
+from typing import Any
 
 import pytest
 
+from ast_demo.checkpoints import Checkpoint
+from ast_demo.comparison import Comparison
 from ast_demo.errors import CheckpointError
 from ast_demo.ui.background import Done, Tell, follow
+from ast_demo.ui.compare import follow_comparison
+from tests.clips import noise, waveform
 
 
 def test_news_and_the_result_at_last() -> None:
@@ -46,3 +52,39 @@ def test_the_work_ends_when_nobody_listens() -> None:
     news.close()
     heard.set()
     assert ended.wait(60)
+
+
+class Loads:
+    """In the place of a cache: which checkpoints were asked for; each may be had once it is let through."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint, self.asked, self.open = checkpoint, [], threading.Event()  # type: ignore[var-annotated]
+
+    def load(self, reference: str) -> Checkpoint:
+        self.asked.append(reference)
+        assert self.open.wait(60)
+        return self.checkpoint
+
+
+def threads() -> int:
+    return sum(thread.name.endswith("(run)") for thread in threading.enumerate())
+
+
+def test_a_comparison_that_nobody_waits_for_asks_for_no_further_checkpoint(tiny: Checkpoint) -> None:
+    loads: Any = Loads(tiny)
+    news = follow_comparison(waveform(noise(0.61)), ["a", "b", "c"], loads)
+    assert next(news) == 0
+    news.close()  # as Gradio does when the visitor has left
+    loads.open.set()
+    until = time.monotonic() + 60
+    while threads() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (threads(), loads.asked) == (0, ["a"])
+
+
+def test_a_comparison_that_is_waited_for_ends(tiny: Checkpoint) -> None:
+    loads: Any = Loads(tiny)
+    loads.open.set()
+    *done, last = follow_comparison(waveform(noise(0.61)), ["a", "b", "c"], loads)
+    assert done == sorted(done) and set(done) <= {0, 1, 2}  # some may be skipped
+    assert isinstance(last, Comparison) and len(last.inspections) == 3

@@ -19,6 +19,7 @@ ROOMS = (
     "errors",
     "settings",
     "temporary",
+    "memory",
     "audio",
     "clip_facts",
     "samples",

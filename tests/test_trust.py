@@ -114,7 +114,10 @@ def test_a_perturbation_map_under_shuffled_weights(tiny: Checkpoint) -> None:
     inspection = inspect(waveform(noise(0.61)), tiny)
     relevance = explain(inspection, tiny, "perturbation", "dog")
     windows = perturbation_map(perturb(inspection, tiny, only_windows=True), tiny.facts, "dog").values
-    kept = measure_trust(relevance, inspection, tiny).kept_under_random_weights
+    told: list[int] = []
+    card = measure_trust(relevance, inspection, tiny, lambda done, total: told.append(done))
+    kept = card.kept_under_random_weights
+    assert all(told.count(done) > 1 for done in sorted(set(told))[-len(STAGES) - 1 : -1])  # it can be ended in a stage
     for stage, value in enumerate(kept):
         shuffled = shuffle_weights(tiny, stage)
         other = perturbation_map(perturb(inspection, shuffled, only_windows=True), tiny.facts, "dog").values

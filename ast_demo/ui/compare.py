@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -11,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ast_demo import export
-from ast_demo.audio import read_audio
+from ast_demo.audio import Waveform, read_audio
 from ast_demo.checkpoint_cache import CheckpointCache
 from ast_demo.comparison import MOST, Comparison, compare, describe, match_key
 from ast_demo.errors import AstDemoError
@@ -19,6 +20,7 @@ from ast_demo.figures import Look
 from ast_demo.inspection import Inspection
 from ast_demo.settings import Settings
 from ast_demo.ui import parts
+from ast_demo.ui.background import Done, follow
 
 _PICTURES = {
     "waveform": "Waveform of the clip over time",
@@ -113,23 +115,24 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         seen_by: dict | None,
         old: Path | None,
         progress: gr.Progress = gr.Progress(),
-    ) -> dict[Any, object]:
+    ) -> Iterator[dict[Any, object]]:
         references = [reference.strip() for reference in references or []]
         n = len(references)
         try:
             if path is None:
-                return clear()
+                yield clear()
+                return
             progress(0, "Reading the recording")
-            comparison = compare(
-                read_audio(path, max_s=settings.max_clip_s),
-                references,
-                checkpoints.load,
-                lambda done, name: progress((done + 1, n + 2), f"Checkpoint {done + 1} of {n}: {name}"),
-            )
-            progress((n + 1, n + 2), "Drawing")
-            return fill(comparison, references, parts.look(seen_by, zoom=False))
+            waveform = read_audio(path, max_s=settings.max_clip_s)
+            for news in follow_comparison(waveform, references, checkpoints):
+                if isinstance(news, Comparison):
+                    progress((n + 1, n + 2), "Drawing")
+                    yield fill(news, references, parts.look(seen_by, zoom=False))
+                else:
+                    yield {files: gr.skip()}  # here the work ends where the visitor has left
+                    progress((news + 1, n + 2), f"Checkpoint {news + 1} of {n}: {references[news]}")
         except AstDemoError as error:
-            return clear(str(error))
+            yield clear(str(error))
         finally:
             parts.forget(old)
 
@@ -142,8 +145,24 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         show_progress_on=[message],
         trigger_mode="always_last",
         api_visibility="private",
+        **parts.pool(parts.MODEL, settings),
     )
     return parts.Tab(clip, chosen, to_inspect)
+
+
+def follow_comparison(
+    waveform: Waveform, references: Sequence[str], checkpoints: CheckpointCache
+) -> Iterator[int | Comparison]:
+    """Compare, as `follow` follows work: how many checkpoints are done, before each, and the comparison at last.
+
+    Raises:
+        CheckpointError: As `compare`.
+    """
+    n = len(references)
+    for news in follow(
+        lambda tell: compare(waveform, references, checkpoints.load, lambda done, reference: tell(done, n))
+    ):
+        yield news.result if isinstance(news, Done) else news[0]
 
 
 # The width of a column once there are as many as are chosen.

@@ -14,8 +14,7 @@ import gradio as gr
 from ast_demo.audio import read_audio
 from ast_demo.checkpoint_cache import CheckpointCache
 from ast_demo.checkpoints import default_checkpoint, shipped_names
-from ast_demo.comparison import compare as compare_clip
-from ast_demo.comparison import summarise_comparison
+from ast_demo.comparison import Comparison, summarise_comparison
 from ast_demo.errors import AudioError
 from ast_demo.evaluation import Evaluation
 from ast_demo.evaluation import evaluate as evaluate_clips
@@ -23,6 +22,7 @@ from ast_demo.inspection import inspect as inspect_clip
 from ast_demo.inspection import summarise
 from ast_demo.labelled_clips import read_labelled_clips_of_visitor
 from ast_demo.settings import Settings
+from ast_demo.ui import compare as compare_tab
 from ast_demo.ui import evaluate as evaluate_tab
 from ast_demo.ui import parts
 
@@ -43,7 +43,7 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
         waveform = read_audio(_given(clip), max_s=settings.max_clip_s)
         return summarise(inspect_clip(waveform, checkpoints.load(checkpoint or default_checkpoint())))
 
-    def compare(clip: str | None, chosen: list[str]) -> dict[str, Any]:
+    def compare(clip: str | None, chosen: list[str]) -> Iterator[dict[str, Any]]:
         """Classify a recording with two to four audio classifiers, and tell where they agree.
 
         Args:
@@ -51,10 +51,15 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
             chosen: Two to four checkpoints, each as for `inspect`.
 
         Returns:
-            What `inspect` tells of each under `inspections`, those that failed under `failures`, and `agreement`.
+            While it runs, `progress`. At last, what `inspect` tells of each under `inspections`, those that failed under
+            `failures`, and `agreement`.
         """
         waveform = read_audio(_given(clip), max_s=settings.max_clip_s)
-        return summarise_comparison(compare_clip(waveform, chosen, checkpoints.load))
+        for news in compare_tab.follow_comparison(waveform, chosen, checkpoints):
+            if isinstance(news, Comparison):
+                yield summarise_comparison(news)
+            else:
+                yield {"progress": f"{news} of {len(chosen)} checkpoints"}
 
     def evaluate(archive: str | None, chosen: list[str]) -> Iterator[dict[str, Any]]:
         """Measure how well one to four audio classifiers do on labelled recordings.
@@ -91,17 +96,10 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
         )
         answer = gr.JSON()
         bell = gr.Button()
-    limits: dict[str, Any] = {"concurrency_id": parts.MODEL, "concurrency_limit": settings.concurrency}
-    bell.click(inspect, [clip, one], [answer], api_name="inspect", **limits)
-    bell.click(compare, [clip, several], [answer], api_name="compare", **limits)
-    bell.click(
-        evaluate,
-        [archive, several],
-        [answer],
-        api_name="evaluate",
-        concurrency_id=parts.EVALUATION,
-        concurrency_limit=1,
-    )
+    model, evaluation = (parts.pool(kind, settings) for kind in (parts.MODEL, parts.EVALUATION))
+    bell.click(inspect, [clip, one], [answer], api_name="inspect", **model)
+    bell.click(compare, [clip, several], [answer], api_name="compare", **model)
+    bell.click(evaluate, [archive, several], [answer], api_name="evaluate", **evaluation)
 
 
 def _given(clip: str | None) -> str:

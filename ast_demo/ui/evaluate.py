@@ -185,9 +185,8 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
         [run, status, results, metrics, mistakes, mistake_panel, confusion, downloads, spotlight, go, stop],
         show_progress="minimal",  # the place in the queue
         show_progress_on=[status],
-        concurrency_id=parts.EVALUATION,
-        concurrency_limit=1,
         api_visibility="private",
+        **parts.pool(parts.EVALUATION, settings),
     )
     stop.click(
         lambda: (_STOPPED, gr.update(interactive=True), gr.update(interactive=False)),

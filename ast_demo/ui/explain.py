@@ -20,6 +20,7 @@ from ast_demo.figures import Look
 from ast_demo.inspection import Inspection
 from ast_demo.maps import Method, RelevanceMap
 from ast_demo.perturbation import Perturbations, perturb
+from ast_demo.settings import Settings
 from ast_demo.trust import STAGES, TrustCard, measure_trust
 from ast_demo.ui import parts
 from ast_demo.ui.background import Done, follow
@@ -91,7 +92,12 @@ def build_panel() -> Panel:
 
 
 def wire(
-    panel: Panel, shown: gr.State, checkpoints: CheckpointCache, after: Sequence[Dependency], downloads: gr.Files
+    panel: Panel,
+    shown: gr.State,
+    checkpoints: CheckpointCache,
+    settings: Settings,
+    after: Sequence[Dependency],
+    downloads: gr.Files,
 ) -> list[Dependency]:
     """Make a map whenever another clip is shown, or another map or label is asked for.
 
@@ -199,7 +205,12 @@ def wire(
         except AstDemoError as error:
             yield {**idle, panel.verdict: f'<p role="alert">{escape(str(error))}</p>'}
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+    hidden: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        **parts.pool(parts.LONG, settings),
+    }
+    quiet: dict[str, Any] = {**hidden, "trigger_mode": "always_last"}
     made = [
         event.then(start, [shown, panel.explained, panel.method], [*panel.outputs, downloads], **quiet)
         for event in after
@@ -209,9 +220,7 @@ def wire(
         chooser.input(change, asked, [*panel.outputs, downloads], **quiet)
         for chooser in (panel.method, panel.label, panel.against)
     ]
-    running = panel.go.click(
-        test, [panel.explained], panel.card, show_progress="hidden", trigger_mode="once", api_visibility="private"
-    )
+    running = panel.go.click(test, [panel.explained], panel.card, trigger_mode="once", **hidden)
     panel.stop.click(
         lambda: _no_card(panel) | {panel.verdict: "<p>Stopped.</p>"},
         outputs=panel.card,

@@ -24,6 +24,7 @@ log = logging.getLogger("ast_demo")
 _API = "/gradio_api"
 _MAX_BODY = 2_000_000  # bytes of a request that uploads nothing: the page's own take some thousand
 _BASE64 = 1.4  # how much longer a file becomes in the text of a request
+_LONGEST_NAME = 64  # of a visitor's session: Gradio keeps it, and takes an empty one for none at one place only
 # What Gradio would fetch or run for others, and this page has no use for.
 _CLOSED = re.compile(
     rf"{_API}/(file[=/]\s*\w{{2,}}:/|proxy=|process_recording|component_server|vibe|undo-vibe|stream/|dev/|run-history|deep_link)",
@@ -107,7 +108,7 @@ class Gate:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        content = bytes(body) if path.startswith(f"{_API}/mcp") else _without_addresses(bytes(body))
+        content = bytes(body) if path.startswith(f"{_API}/mcp") else _check_json(bytes(body))
         return _replay([{"type": "http.request", "body": content, "more_body": False}], receive)
 
 
@@ -174,14 +175,18 @@ def _replay(messages: list[Message], receive: Receive) -> Receive:
     return again
 
 
-def _without_addresses(body: bytes) -> bytes:
-    """A JSON body in which no file is an address: one of a file on this server becomes its path, others are refused."""
-    if b"//" not in body and b"\\u" not in body and b"\\/" not in body:
-        return body
+def _check_json(body: bytes) -> bytes:
+    """A JSON body in which no file is an address: one of a file on this server becomes its path, others are refused.
+
+    So is the name of a session that Gradio would stumble over, or that would take memory.
+    """
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
         return body  # Gradio says so
+    session = content.get("session_hash") if isinstance(content, dict) else None
+    if isinstance(session, str) and not 0 < len(session) <= _LONGEST_NAME:
+        raise _RefusedError(f"The session's name has {len(session)} characters. Expected 1 to {_LONGEST_NAME}.")
     return json.dumps(_localised(content)).encode() if _names_address(content) else body
 
 

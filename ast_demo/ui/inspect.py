@@ -160,26 +160,32 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         old: Shown | None,
         recording: timeline.Recording | None,
         progress: gr.Progress = gr.Progress(),
-    ) -> dict[Component, object]:
+    ) -> Iterator[dict[Component, object]]:
         reference = reference or default_checkpoint()
+        unchanged: dict[Component, object] = {shown: gr.skip()}
         if old is not None and (path, reference) == (old.clip, old.reference):
-            return {shown: gr.skip()}  # the list of checkpoints has come from the Hub, and the choice is the same
+            yield unchanged  # the list of checkpoints has come from the Hub, and the choice is the same
+            return
         timeline.leave(recording)
         try:
             if path is None:
-                return clear()
+                yield clear()
+                return
             progress(0.1, "Reading the recording")
             whole = read_audio(path, max_s=settings.max_clip_s)
+            yield unchanged  # here, and below, the work ends where the visitor has left
             progress(0.3, "Loading the checkpoint")
             loaded = checkpoints.load(reference)
+            yield unchanged
             progress(0.6, "Running the model")
             inspection = inspect(cut_window(whole, loaded, 0), loaded)
+            yield unchanged
             progress(0.8, "Drawing")
             new = _draw_into_folder(path, inspection, reference, parts.look(seen_by, zoom=zoomed))
             panel = timeline.begin(along, whole, inspection, loaded, new.look)
-            return {**fill(new, panel[along.recording]), **panel}
+            yield {**fill(new, panel[along.recording]), **panel}
         except AstDemoError as error:
-            return clear(str(error))
+            yield clear(str(error))
         finally:
             parts.forget(old.folder if old else None)
 
@@ -295,7 +301,9 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         grid = parts.write_picture(now.look, "patch_grid", figures.patch_grid_figure(now.inspection, now.look))
         return {shown: replace(now, patch=None), patch_panel: gr.update(visible=False), pictures["patch_grid"]: grid}
 
+    pool = parts.pool(parts.MODEL, settings)
     busy: dict[str, Any] = {
+        **pool,
         "show_progress_on": [scores, message],
         "trigger_mode": "always_last",
         "api_visibility": "private",
@@ -314,14 +322,14 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     patch = [patch_panel, patch_facts, patch_rollout, patch_attention]
     zoomed = zoom.change(redraw, [shown, depth, zoom], [shown, *pictures.values(), patch_panel, downloads], **quiet)
     depth.input(change_depth, [shown, depth], [shown, pictures["rollout"], *patch], **quiet)
-    mapped = explain.wire(why, shown, checkpoints, [run, slid, clicked, zoomed], downloads)
+    mapped = explain.wire(why, shown, checkpoints, settings, [run, slid, clicked, zoomed], downloads)
     for name in ("patch_grid", "rollout"):
-        pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet)
+        pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet, **pool)
     close_patch.click(close, [shown], [shown, patch_panel, pictures["patch_grid"]], **quiet)
     for arrived in (run, slid, clicked):
-        arrived.then(follow, [shown, along.recording], along.outputs, **quiet)
+        arrived.then(follow, [shown, along.recording], along.outputs, **quiet, **parts.pool(parts.LONG, settings))
     for made in mapped:
-        made.then(split_if_open, [shown, why.explained, halves.keep, halves.is_open], halves.outputs, **quiet)
+        made.then(split_if_open, [shown, why.explained, halves.keep, halves.is_open], halves.outputs, **quiet, **pool)
     along.stop.click(timeline.stop, [along.recording], [along.stop], show_progress="hidden", api_visibility="private")
     for listen in (halves.accordion.expand, halves.keep.change):
         listen(
@@ -330,6 +338,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             halves.outputs,
             show_progress_on=[halves.scores],
             api_visibility="private",
+            **pool,
         )
     return InspectTab(clip, checkpoint, to_compare, label, add)
 

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 import gradio.mcp
 import gradio.routes
+import gradio.utils
 import numpy as np
 from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
@@ -24,6 +25,7 @@ from ast_demo.checkpoints import default_checkpoint
 from ast_demo.errors import AstDemoError, SettingsError
 from ast_demo.export import draw
 from ast_demo.inspection import inspect as inspect_clip
+from ast_demo.memory import keep_small
 from ast_demo.settings import Settings
 from ast_demo.spotlight.proxy import route
 from ast_demo.spotlight.viewers import Viewers
@@ -34,6 +36,8 @@ from ast_demo.ui.gate import Gate, health, log_failure, sentence_for_wrong_form
 
 _FOLDER = Path(__file__).resolve().parent
 GUIDE_PICTURES = _FOLDER.parent.parent / "assets" / "guide"
+_TRIM_S = 30.0
+_UNFETCHED = 2000  # visitors; as many as Gradio keeps unfetched answers of
 _CONFUSED = (
     "Something in this request does not make sense here. Reload the page, or look at how the endpoint is called."
 )
@@ -131,10 +135,13 @@ def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | 
     uploads = str(folder / UPLOADS)
     # The latter two have looked at the former when they were imported.
     os.environ["GRADIO_TEMP_DIR"] = gradio.mcp.DEFAULT_TEMP_DIR = gradio.routes.DEFAULT_TEMP_DIR = uploads
-    checkpoints, viewers, ready = CheckpointCache(settings), Viewers(settings), Event()
+    checkpoints, viewers, ready, ended = CheckpointCache(settings), Viewers(settings), Event(), Event()
     page = build_page(settings, checkpoints, viewers)
     Thread(target=_warm_up, args=[checkpoints, ready], daemon=True).start()
+    keep_small(min(_TRIM_S, settings.kept_s / 4), ended)
     page.queue(default_concurrency_limit=settings.concurrency, max_size=settings.max_waiting)
+    # Calls whose answer nobody fetches stay in it: without a bound, as Gradio makes it, for ever.
+    page._queue.pending_event_ids_session = gradio.utils.LRUCache(_UNFETCHED)
     try:
         _serve(page, settings, host, port, [route(viewers), health(ready)])
     except OSError:
@@ -143,6 +150,7 @@ def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | 
             f"Cannot listen on {asked}: it is in use, or not on this machine. Choose another."
         ) from None
     finally:
+        ended.set()
         page.close(verbose=False)
         viewers.close_all()
 
@@ -211,7 +219,6 @@ def _theme() -> gr.themes.Base:
         button_primary_background_fill="#0b7a75",
         button_primary_background_fill_hover="#096661",
         button_primary_text_color="#ffffff",
-        body_text_color_subdued="*neutral_500",  # lighter ones are hard to read on white
         color_accent="#0b7a75",
         slider_color="#0b7a75",
         slider_color_dark="#3fd0c4",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -29,7 +30,8 @@ class Tab:
     leave: gr.Button  # takes the clip to the other tab
 
 
-MODEL, EVALUATION = "model", "evaluation"  # events that share a limit of how many run at a time
+# Events that run a model, by how long they take: each kind shares a limit of how many run at a time.
+MODEL, LONG, EVALUATION = "model", "long", "evaluation"
 
 # The browser alone knows how wide the pictures will be, and whether the page is dark.
 LOOK_OF_BROWSER = """{
@@ -37,6 +39,11 @@ LOOK_OF_BROWSER = """{
     dark: document.body.classList.contains('dark')
 }"""
 _WIDEST_PX, _NARROWEST_PX = 1200, 280
+
+
+def pool(kind: str, settings: Settings) -> dict[str, Any]:
+    """What an event is wired with that belongs to a kind."""
+    return {"concurrency_id": kind, "concurrency_limit": 1 if kind == EVALUATION else settings.concurrency}
 
 
 def clip_input(prefix: str) -> gr.Audio:

@@ -124,6 +124,16 @@ def test_what_is_too_large_is_not_read(client: httpx.Client) -> None:
     assert answer.status_code == 413
 
 
+@pytest.mark.parametrize("name", ["", "x" * 65, "x" * 1_000_000])
+def test_the_name_of_a_session_has_a_length(client: httpx.Client, name: str) -> None:
+    """Gradio would keep it in memory; and of an empty one it would write a traceback into the log."""
+    for path in ("queue/join", "run/inspect", "call/inspect", "cancel"):
+        body = {"data": [None, None], "session_hash": name, "fn_index": 0}
+        answer = client.post(f"/gradio_api/{path}", json=body)
+        assert answer.status_code == 400
+        assert answer.json()["error"] == f"The session's name has {len(name)} characters. Expected 1 to 64."
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"null", b'"x"', b"{}", b"[" * 100_000, b'{"data": 3}', b"\xff\xfe"]
 )

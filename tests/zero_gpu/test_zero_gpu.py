@@ -16,8 +16,10 @@ import pytest
 from ast_demo.audio import read_audio
 from ast_demo.checkpoints import default_checkpoint, load_checkpoint
 from ast_demo.evaluation import evaluate
+from ast_demo.explanations import explain
 from ast_demo.inspection import inspect, inspect_patch, summarise
 from ast_demo.labelled_clips import read_labelled_clips
+from ast_demo.trust import STAGES, measure_trust
 from tests.clips import REPOSITORY, sample_clips
 from tests.public.caller import DONE, call, upload
 from tests.served import App
@@ -43,6 +45,28 @@ if __name__ == "__main__":
         first.prediction.logits, first.rollout.final, patch.rollout.final, patch.attention[-1],
         second.prediction.logits, second.rollout.final)]))
 """
+# What asks a model hundreds of times, or for gradients, stays on the processors.
+MAPS = """
+import spaces
+import json, sys
+from ast_demo.audio import read_audio
+from ast_demo.checkpoints import load_checkpoint
+from ast_demo.explanations import explain
+from ast_demo.inspection import inspect
+from ast_demo.trust import measure_trust
+
+if __name__ == "__main__":
+    clip, *references = sys.argv[1:]
+    found = []
+    for reference in references:
+        checkpoint = load_checkpoint(reference)
+        inspection = inspect(read_audio(clip), checkpoint)
+        for method in ("relevance", "perturbation", "rollout"):
+            relevance = explain(inspection, checkpoint, method)
+            card = measure_trust(relevance, inspection, checkpoint)
+            found.append([relevance.values.ravel().tolist(), card.of_map.gap, card.kept_under_random_weights])
+    print(json.dumps(found))
+"""
 
 
 def calls_of(log: Path) -> tuple[set[int], list[str]]:
@@ -51,19 +75,25 @@ def calls_of(log: Path) -> tuple[set[int], list[str]]:
     return {int(pid) for pid, _ in lines}, [name for _, name in lines]
 
 
-def test_each_call_of_a_model_can_run_in_another_process(tmp_path: Path) -> None:
-    grid, sequence = save_tiny(tmp_path / "grid"), save_sequence_model("wav2vec2", tmp_path / "sequence")
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+def run_with_stub(program: str, folder: Path, *arguments: Path) -> list:
+    """What a program prints as JSON where `spaces` is the stub; its calls are in `folder / "log"`."""
+    script = folder / "script.py"
+    script.write_text(program)
     environment = os.environ | {
         "PYTHONPATH": f"{STUB}{os.pathsep}{REPOSITORY}",
-        "STUB_SPACES_LOG": str(tmp_path / "log"),
+        "STUB_SPACES_LOG": str(folder / "log"),
     }
     done = subprocess.run(
-        [sys.executable, str(script), str(CLIP), str(grid), str(sequence)],
-        env=environment, capture_output=True, text=True, timeout=300, check=False,
+        [sys.executable, str(script), *map(str, arguments)],
+        env=environment, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_each_call_of_a_model_can_run_in_another_process(tmp_path: Path) -> None:
+    grid, sequence = save_tiny(tmp_path / "grid"), save_sequence_model("wav2vec2", tmp_path / "sequence")
+    got_all = run_with_stub(SCRIPT, tmp_path, CLIP, grid, sequence)
     waveform = read_audio(CLIP)
     first, second = inspect(waveform, load_checkpoint(grid)), inspect(waveform, load_checkpoint(sequence))
     patch = inspect_patch(first, load_checkpoint(grid), 2, 3)
@@ -71,13 +101,32 @@ def test_each_call_of_a_model_can_run_in_another_process(tmp_path: Path) -> None
         first.prediction.logits, first.rollout.final, patch.rollout.final, patch.attention[-1],
         second.prediction.logits, second.rollout.final,
     )  # fmt: skip
-    for got, one in zip(json.loads(done.stdout), expected, strict=True):
+    for got, one in zip(got_all, expected, strict=True):
         assert one.ravel().tolist() == pytest.approx(
             [x for row in got for x in row] if one.ndim == 2 else got, abs=1e-5
         )
     pids, called = calls_of(tmp_path / "log")
     assert len(pids) == 1
     assert called == ["ast_demo.fast_ast.run_elsewhere"] * 2 + ["ast_demo.sequence_models._call"]
+
+
+def test_maps_and_their_trust_cards_are_the_same(tmp_path: Path) -> None:
+    references = save_tiny(tmp_path / "grid"), save_sequence_model("wav2vec2", tmp_path / "sequence")
+    found = iter(run_with_stub(MAPS, tmp_path, CLIP, *references))
+    for reference in references:
+        checkpoint = load_checkpoint(reference)
+        inspection = inspect(read_audio(CLIP), checkpoint)
+        for method in ("relevance", "perturbation", "rollout"):
+            relevance = explain(inspection, checkpoint, method)
+            card = measure_trust(relevance, inspection, checkpoint)
+            values, gap, kept = next(found)
+            assert values == pytest.approx(relevance.values.ravel().tolist(), abs=1e-4)
+            assert gap == pytest.approx(card.of_map.gap, abs=1e-4)
+            assert kept == pytest.approx(card.kept_under_random_weights, abs=1e-2)  # of ranks: some may change places
+    _, called = calls_of(tmp_path / "log")
+    # The clip itself, and for the rollout's card once for each stage of shuffled weights.
+    once = 1 + len(STAGES)
+    assert called == ["ast_demo.fast_ast.run_elsewhere"] * once + ["ast_demo.sequence_models._call"] * once
 
 
 def test_the_page_works_so_too(start_app: Callable[..., App], tmp_path: Path) -> None:
