@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from ast_demo.errors import CheckpointError
 from ast_demo.ui.background import Done, Tell, follow
 from ast_demo.ui.compare import follow_comparison
 from tests.clips import noise, waveform
+from tests.waiting import wait_for
 
 
 def test_news_and_the_result_at_last() -> None:
@@ -66,20 +66,15 @@ class Loads:
         return self.checkpoint
 
 
-def threads() -> int:
-    return sum(thread.name.endswith("(run)") for thread in threading.enumerate())
-
-
 def test_a_comparison_that_nobody_waits_for_asks_for_no_further_checkpoint(tiny: Checkpoint) -> None:
     loads: Any = Loads(tiny)
+    before = set(threading.enumerate())
     news = follow_comparison(waveform(noise(0.61)), ["a", "b", "c"], loads)
     assert next(news) == 0
     news.close()  # as Gradio does when the visitor has left
     loads.open.set()
-    until = time.monotonic() + 60
-    while threads() and time.monotonic() < until:
-        time.sleep(0.01)
-    assert (threads(), loads.asked) == (0, ["a"])
+    assert wait_for(lambda: not set(threading.enumerate()) - before, 60)
+    assert loads.asked == ["a"]
 
 
 def test_a_comparison_that_is_waited_for_ends(tiny: Checkpoint) -> None:

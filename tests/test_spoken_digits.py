@@ -1,6 +1,8 @@
 """A person says a digit into a microphone, now or after a while, in a room: do the shipped checkpoints hear it?
 
-They hear five in six where nine in ten are wanted (the model cards have the figures), and may not get worse. The voice is one that they did not learn from. Its recordings lie beside the project on some machines only.
+In nine of ten cases they do where the room is 30 dB quieter than the voice, or more; at 20 dB a few more are mistaken
+(the model cards have the figures). The voice is one that they did not learn from. Its recordings lie beside the
+project on some machines only.
 """
 
 from __future__ import annotations
@@ -19,8 +21,7 @@ from tests.clips import RECORDINGS
 
 VOICE = "theo"
 OFFSETS_S = (0.0, 0.5, 1.0, 2.0, 3.0)
-NOISES_DB = (30, 20)  # below the voice
-LEAST = 0.75
+LEAST = {40: 0.9, 30: 0.9, 20: 0.8}  # how far the room is below the voice in decibels, and the share that must be right
 
 
 def room_noise(n_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -42,19 +43,23 @@ def say_later(voice: Waveform, offset_s: float, noise_db: float, rng: np.random.
 
 @pytest.mark.parametrize("name", ["sounds-and-digits-16-16", "sounds-and-digits-10-10"])
 def test_a_digit_is_heard_wherever_it_lies_and_over_a_room(name: str) -> None:
-    files = [RECORDINGS / "fsdd" / f"{digit}_{VOICE}_{take}.wav" for digit in range(10) for take in (10, 27, 44)]
+    files = [RECORDINGS / "fsdd" / f"{digit}_{VOICE}_{take}.wav" for digit in range(10) for take in range(2, 50, 5)]
     if not all(file.is_file() for file in files):
         pytest.skip(reason=f"there are no recordings of {VOICE} at ../{RECORDINGS.relative_to(RECORDINGS.parents[1])}")
     checkpoint = load_checkpoint(name)
     voices = [read_audio(file) for file in files]
     rng = np.random.default_rng(0)
-    rows = []
-    for noise_db in NOISES_DB:
+    for noise_db, least in LEAST.items():
+        right = []
         for offset_s in OFFSETS_S:
             clips = [say_later(voice, offset_s, noise_db, rng) for voice in voices]
-            spectrograms = compute_spectrograms(clips, checkpoint.facts.input)
-            batch = {"input_values": torch.from_numpy(np.stack([one.values for one in spectrograms]))}
-            chosen = predict(checkpoint.model, [batch]).argmax(axis=1)
-            rows.append([checkpoint.facts.labels[i] == file.name[0] for i, file in zip(chosen, files, strict=True)])
-    right = np.array(rows).reshape(len(NOISES_DB), len(OFFSETS_S), -1)
-    assert right.mean() >= LEAST, right.mean(axis=2).round(2)
+            for start in range(0, len(clips), 20):
+                spectrograms = compute_spectrograms(clips[start : start + 20], checkpoint.facts.input)
+                batch = {"input_values": torch.from_numpy(np.stack([one.values for one in spectrograms]))}
+                chosen = predict(checkpoint.model, [batch]).argmax(axis=1)
+                right += [
+                    checkpoint.facts.labels[i] == file.name[0]
+                    for i, file in zip(chosen, files[start : start + 20], strict=True)
+                ]
+        by_offset = np.array(right).reshape(len(OFFSETS_S), -1).mean(axis=1)
+        assert by_offset.mean() >= least, f"{noise_db} dB: {by_offset.round(2)}"

@@ -33,11 +33,7 @@ def inspected_by_the_library(path: Path) -> Inspection:
 
 def assert_scores(visitor: Visitor, path: Path, inspection: Inspection | None = None) -> None:
     """The page shows what the library says of the same file."""
-    expected = (inspection or inspected_by_the_library(path)).prediction.top(5)
-    shown = visitor.scores()
-    assert [label for label, _ in shown] == [label.replace("_", " ") for label, _ in expected]
-    # The page rounds to a tenth of a percent.
-    assert [score for _, score in shown] == pytest.approx([score for _, score in expected], abs=0.0006)
+    visitor.assert_scores((inspection or inspected_by_the_library(path)).prediction.top(5))
 
 
 # What goes in

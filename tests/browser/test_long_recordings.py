@@ -46,10 +46,7 @@ def window_facts(visitor: Visitor) -> tuple[int, int, float, float]:
 
 def assert_scores_of(visitor: Visitor, clip: Waveform) -> None:
     """The page shows what Inspect says of this clip alone."""
-    expected = inspect(clip, load_checkpoint(default_checkpoint())).prediction.top(5)
-    shown = visitor.scores()
-    assert [label for label, _ in shown] == [label.replace("_", " ") for label, _ in expected]
-    assert [score for _, score in shown] == pytest.approx([score for _, score in expected], abs=0.0006)
+    visitor.assert_scores(inspect(clip, load_checkpoint(default_checkpoint())).prediction.top(5))
 
 
 @pytest.mark.parametrize("size", [(1440, 900), (390, 844)], ids=["desk", "phone"])

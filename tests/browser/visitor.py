@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
@@ -98,8 +99,16 @@ class Visitor:
         return dict(zip(names, values, strict=True))
 
     def scores(self) -> list[tuple[str, float]]:
-        rows = self.page.locator("#scores li")
-        return [
-            (row.locator("span").inner_text(), float(row.locator("b").inner_text().rstrip("%")) / 100)
-            for row in rows.all()
-        ]
+        rows = self.page.locator("#scores li").evaluate_all(
+            "rows => rows.map(row => [row.querySelector('span').innerText, row.querySelector('b').innerText])"
+        )
+        return [(label, float(score.rstrip("%")) / 100) for label, score in rows]
+
+    def assert_scores(self, expected: list[tuple[str, float]]) -> None:
+        """The page shows these, rounded to a tenth of a percent; text may come a moment after the pictures."""
+        wanted = [(label.replace("_", " "), pytest.approx(score, abs=0.0006)) for label, score in expected]
+        for _ in range(50):
+            if self.scores() == wanted:
+                return
+            self.page.wait_for_timeout(100)
+        assert self.scores() == wanted

@@ -197,7 +197,7 @@ def test_who_hangs_up_stops_the_evaluation(client: Client, public_app: App, arch
     def running() -> list[Path]:
         return [path for path in public_app.folder.glob("ast-demo-run-*/ast-demo-*") if (path / "parts").is_dir()]
 
-    assert wait_for(lambda: job.outputs() and running())
+    assert wait_for(lambda: job.outputs() and running(), 120)
     folders = running()
     job.cancel()
     answer = client.predict(handle_file(archive), [CHECKPOINTS[0]], api_name="/evaluate")
@@ -208,5 +208,5 @@ def test_who_hangs_up_stops_the_evaluation(client: Client, public_app: App, arch
         ended.extend(folder for folder in folders if (folder / "evaluation.parquet").exists())
         return not any(folder.exists() for folder in folders)
 
-    assert wait_for(are_gone)
+    assert wait_for(are_gone, 120)
     assert not ended
