@@ -28,7 +28,7 @@ from ast_demo.settings import PrecisionChoice
 Precision = Literal["float32", "bfloat16"]
 
 # Weights of so many bytes are in work at a time: few enough for the processor's cache.
-_WEIGHT_BYTES_AT_A_TIME = 1 << 21
+_WEIGHT_BYTES_AT_A_TIME = 1 << 22
 # Tokens of each clip that go through the matrices together: few enough to take little memory.
 _ROWS_AT_A_TIME = 203
 # From this size on, a clip of 10 s takes about a second in float32; below, bfloat16 would save what nobody notices.

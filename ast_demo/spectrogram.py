@@ -22,7 +22,7 @@ from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
 HOP_S = HOP_LENGTH / SAMPLE_RATE  # 0.01 s from one frame to the next
 FRAME_S = FRAME_LENGTH / SAMPLE_RATE  # 0.025 s of sound in each frame
 FFT_LENGTH = 512
-_FRAMES_AT_A_TIME = 256  # what is in work then stays in the processor's cache
+_FRAMES_AT_A_TIME = 512  # what is in work then stays in the processor's cache
 _PRE_EMPHASIS = 0.97
 _LOWEST_HZ, _HIGHEST_HZ = 20.0, SAMPLE_RATE / 2
 _FLOOR = 1.192092955078125e-07  # the single-precision epsilon, Kaldi's guard before the logarithm
