@@ -24,7 +24,7 @@ def eager(tmp_path_factory: pytest.TempPathFactory) -> ASTForAudioClassification
 @pytest.mark.parametrize(("device", "precision"), [("cpu", "float32"), ("cpu", "bfloat16"), ("cuda", "bfloat16")])
 def test_equal_to_the_textbook(device: str, precision: str, eager: ASTForAudioClassification) -> None:
     if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
+        pytest.skip(reason="needs a GPU")
     dtype = getattr(torch, precision)
     inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((3, 89, 43)).astype(np.float32))
     logits, rows = explain_batch(to_device(eager, device, dtype), inputs.to(device, dtype))

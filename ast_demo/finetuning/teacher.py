@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from ast_demo.checkpoints import Checkpoint
 from ast_demo.errors import DataError
 from ast_demo.finetuning.options import FinetuneOptions
+from ast_demo.inspection import to_scores
 from ast_demo.spectrogram import InputSettings
 
 
@@ -60,5 +61,5 @@ class TaughtBatches(Dataset):
         heard = batch["input_values"] * (2 * self._settings.std) + self._settings.mean
         with torch.autocast("cpu", torch.bfloat16, enabled=self._options.bfloat16):
             logits = self._teacher.model((heard - self._input.mean) / (2 * self._input.std)).logits.float()
-        scores = logits.softmax(dim=1) if self._teacher.facts.activation == "softmax" else logits.sigmoid()
-        return {**batch, "labels": torch.lerp(batch["labels"], scores[:, self._order], self._options.teacher_share)}
+        scores = torch.from_numpy(to_scores(logits.numpy(), self._teacher.facts.activation)[:, self._order]).float()
+        return {**batch, "labels": torch.lerp(batch["labels"], scores, self._options.teacher_share)}

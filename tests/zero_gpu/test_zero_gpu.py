@@ -49,14 +49,15 @@ if __name__ == "__main__":
 MAPS = """
 import spaces
 import json, sys
-from ast_demo.audio import read_audio
-from ast_demo.checkpoints import load_checkpoint
-from ast_demo.explanations import explain
-from ast_demo.inspection import inspect
-from ast_demo.trust import measure_trust
+from tests.zero_gpu.test_zero_gpu import maps_and_cards
 
 if __name__ == "__main__":
-    clip, *references = sys.argv[1:]
+    print(json.dumps(maps_and_cards(*sys.argv[1:])))
+"""
+
+
+def maps_and_cards(clip: str | Path, *references: str | Path) -> list:
+    """Of each checkpoint and map: its values, the gap of its trust card, and what is kept under shuffled weights."""
     found = []
     for reference in references:
         checkpoint = load_checkpoint(reference)
@@ -64,9 +65,8 @@ if __name__ == "__main__":
         for method in ("relevance", "perturbation", "rollout"):
             relevance = explain(inspection, checkpoint, method)
             card = measure_trust(relevance, inspection, checkpoint)
-            found.append([relevance.values.ravel().tolist(), card.of_map.gap, card.kept_under_random_weights])
-    print(json.dumps(found))
-"""
+            found.append([relevance.values.ravel().tolist(), card.of_map.gap, list(card.kept_under_random_weights)])
+    return found
 
 
 def calls_of(log: Path) -> tuple[set[int], list[str]]:
@@ -112,17 +112,11 @@ def test_each_call_of_a_model_can_run_in_another_process(tmp_path: Path) -> None
 
 def test_maps_and_their_trust_cards_are_the_same(tmp_path: Path) -> None:
     references = save_tiny(tmp_path / "grid"), save_sequence_model("wav2vec2", tmp_path / "sequence")
-    found = iter(run_with_stub(MAPS, tmp_path, CLIP, *references))
-    for reference in references:
-        checkpoint = load_checkpoint(reference)
-        inspection = inspect(read_audio(CLIP), checkpoint)
-        for method in ("relevance", "perturbation", "rollout"):
-            relevance = explain(inspection, checkpoint, method)
-            card = measure_trust(relevance, inspection, checkpoint)
-            values, gap, kept = next(found)
-            assert values == pytest.approx(relevance.values.ravel().tolist(), abs=1e-4)
-            assert gap == pytest.approx(card.of_map.gap, abs=1e-4)
-            assert kept == pytest.approx(card.kept_under_random_weights, abs=1e-2)  # of ranks: some may change places
+    found = run_with_stub(MAPS, tmp_path, CLIP, *references)
+    for (values, gap, kept), here in zip(found, maps_and_cards(CLIP, *references), strict=True):
+        assert values == pytest.approx(here[0], abs=1e-4)
+        assert gap == pytest.approx(here[1], abs=1e-4)
+        assert kept == pytest.approx(here[2], abs=1e-2)  # of ranks: some may change places
     _, called = calls_of(tmp_path / "log")
     # The clip itself, and for the rollout's card once for each stage of shuffled weights.
     once = 1 + len(STAGES)
