@@ -3,7 +3,7 @@
 The arithmetic of 🤗 Transformers' `ASTForAudioClassification` on the model's own weights. What it does otherwise:
 
 - No attention of all heads and tokens ever lies in memory: that of some rows is made, used, and added up over the
-  heads.
+  heads. Where nobody asks for the sums, PyTorch's fused attention does without them.
 - In the last layer only those rows are computed that someone reads: the special tokens, which the classifier reads,
   and a token that rollout shall start from.
 - In bfloat16 the matrices are laid out once as the processor's library multiplies them. What passes from layer to
@@ -72,7 +72,7 @@ class Answer:
         logits: (batch, n_labels) float32.
         embeddings: (batch, hidden_size) float32: the mean of the special tokens after the last layer norm.
         head_sums: Of each layer the attention, added up over heads, (batch, tokens, tokens). The last has only the
-            rows that are read: the others are 0.
+            rows that are read: the others are 0. Empty where nobody asked for it.
     """
 
     logits: Tensor
@@ -116,23 +116,25 @@ def make_fast(model: nn.Module, precision: Precision) -> FastAST:
 
 
 @torch.inference_mode()
-def run(fast: FastAST, inputs: Tensor, *, token: int | None = None) -> Answer:
+def run(fast: FastAST, inputs: Tensor, *, token: int | None = None, sums: bool = True) -> Answer:
     """Run the model.
 
     Args:
         inputs: (batch, frames, mel bins), float32.
         token: Also compute the last layer's row of this token.
+        sums: Keep the attention, added up over heads; without, it takes less time and memory.
     """
-    return run_tokens(fast, _embed(fast.model.audio_spectrogram_transformer.embeddings, inputs), token=token)
+    tokens = _embed(fast.model.audio_spectrogram_transformer.embeddings, inputs)
+    return run_tokens(fast, tokens, token=token, sums=sums)
 
 
 @torch.inference_mode()
-def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None) -> Answer:
+def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None, sums: bool = True) -> Answer:
     """Run the model on embedded tokens, (batch, tokens, hidden_size), which may be some of a clip's only.
 
     Args:
         hidden: They are overwritten.
-        token: As for `run`.
+        token, sums: As for `run`.
     """
     ast = fast.model.audio_spectrogram_transformer
     batch, tokens, size = hidden.shape
@@ -140,17 +142,20 @@ def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None) -> An
     # What is large is there once, for all layers: what comes and goes would leave holes that nothing else fits in.
     n_heads = fast.layers[0].module.attention.num_attention_heads
     room = hidden.new_empty(3, batch, n_heads, tokens, size // n_heads, dtype=fast.dtype)
-    sums = hidden.new_empty(len(fast.layers) - 1, batch, tokens, tokens, dtype=fast.dtype)
-    for layer, total in zip(fast.layers[:-1], sums, strict=True):
-        _run_layer(layer, hidden, room, total, None)
-    of_read = hidden.new_empty(batch, len(read), tokens, dtype=fast.dtype)
-    hidden = _run_layer(fast.layers[-1], hidden, room, of_read, read)
-    # NumPy's zeros take no memory where nothing is written.
-    last = torch.from_numpy(np.zeros((batch, tokens, tokens), np.float32)).to(hidden.device)
-    last.index_copy_(1, read, of_read.float())
+    head_sums: list[Tensor] = []
+    if sums:
+        head_sums += hidden.new_empty(len(fast.layers) - 1, batch, tokens, tokens, dtype=fast.dtype)
+        head_sums.append(hidden.new_empty(batch, len(read), tokens, dtype=fast.dtype))
+    for number, layer in enumerate(fast.layers):
+        is_last = number + 1 == len(fast.layers)
+        hidden = _run_layer(layer, hidden, room, head_sums[number] if sums else None, read if is_last else None)
+    if sums:
+        # NumPy's zeros take no memory where nothing is written.
+        last = torch.from_numpy(np.zeros((batch, tokens, tokens), np.float32)).to(hidden.device)
+        head_sums[-1] = last.index_copy_(1, read, head_sums[-1].float())
     hidden = ast.layernorm(hidden[:, :2])
     embeddings = (hidden[:, 0] + hidden[:, 1]) / 2
-    return Answer(fast.model.classifier(embeddings), embeddings, [*sums, last])
+    return Answer(fast.model.classifier(embeddings), embeddings, head_sums)
 
 
 @on_gpu
@@ -171,18 +176,18 @@ def _embed(embeddings: Any, inputs: Tensor) -> Tensor:
     return torch.cat((*special, patches), dim=1).add_(embeddings.position_embeddings)
 
 
-def _run_layer(layer: FastLayer, hidden: Tensor, room: Tensor, total: Tensor, read: Tensor | None) -> Tensor:
+def _run_layer(layer: FastLayer, hidden: Tensor, room: Tensor, total: Tensor | None, read: Tensor | None) -> Tensor:
     """One layer, in place; or of the rows that are read only.
 
     Args:
         hidden: (batch, tokens, size).
         room: (3, batch, heads, tokens, size of a head) for queries, keys and values.
-        total: (batch, rows, tokens), which becomes the sum of the heads' weights.
+        total: (batch, rows, tokens), which becomes the sum of the heads' weights; None where nobody wants it.
 
     Returns:
         (batch, rows, size).
     """
-    module, dtype = layer.module, total.dtype
+    module, dtype = layer.module, room.dtype
     for some in _slices(hidden.shape[1], _ROWS_AT_A_TIME):
         normed = module.layernorm_before(hidden[:, some]).to(dtype)
         for part, linear in zip(room, (layer.query, layer.key, layer.value), strict=True):
@@ -194,7 +199,10 @@ def _run_layer(layer: FastLayer, hidden: Tensor, room: Tensor, total: Tensor, re
         key -= key.mean(dim=2, keepdim=True)
     if read is not None:
         query, hidden = query[:, :, read], hidden[:, read]
-    _attend(query, key, value, total)
+    if total is None:
+        query.copy_(nn.functional.scaled_dot_product_attention(query, key, value, scale=1.0))
+    else:
+        _attend(query, key, value, total)
     for some in _slices(hidden.shape[1], _ROWS_AT_A_TIME):
         part = hidden[:, some]
         part += layer.output(query[:, :, some].transpose(1, 2).flatten(2))

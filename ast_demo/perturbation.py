@@ -179,7 +179,7 @@ def _run_without(fast: FastAST, values: Tensor, kept: np.ndarray) -> Iterator[tu
         for chunk in np.array_split(masks, -(-len(masks) // size)):
             index = torch.from_numpy(np.stack([np.flatnonzero(kept[mask]) for mask in chunk])) + n_special
             special = tokens[:, :n_special].expand(len(chunk), -1, -1)
-            yield chunk, run_tokens(fast, torch.cat((special, tokens[0, index]), dim=1)).logits
+            yield chunk, run_tokens(fast, torch.cat((special, tokens[0, index]), dim=1), sums=False).logits
 
 
 def _run_silenced(

@@ -303,6 +303,6 @@ def _delete_bins(
     for start in range(0, len(inputs), size):
         values = np.repeat(spectrogram.values[None], len(inputs[start : start + size]), axis=0)
         values[:, :n_frames] = inputs[start : start + size]
-        logits.append(run(fast, torch.from_numpy(values)).logits.numpy())
+        logits.append(run(fast, torch.from_numpy(values), sums=False).logits.numpy())
         tell(len(values))
     return np.concatenate(logits)

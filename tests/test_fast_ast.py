@@ -154,6 +154,21 @@ def test_a_batch_and_a_patch_in_bfloat16(tmp_path: Path) -> None:
     np.testing.assert_allclose(patch.attention, exact.attention, rtol=0.02, atol=1e-3)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_without_sums_the_answer_is_the_same(precision: str, base_width: Path) -> None:
+    checkpoint = load_checkpoint(base_width)
+    clips = [read_audio(path) for path in sample_clips(2)]
+    inputs = torch.from_numpy(np.stack([inspect(clip, checkpoint).fed[0].values for clip in clips]))
+    fast = checkpoint.fast(precision)
+    full, without = run(fast, inputs, token=7), run(fast, inputs, sums=False)
+    assert len(full.head_sums) == checkpoint.facts.n_layers
+    assert without.head_sums == []
+    tolerance = 1e-4 if precision == "float32" else 2e-2
+    np.testing.assert_allclose(without.logits, full.logits, atol=tolerance)
+    np.testing.assert_allclose(without.embeddings, full.embeddings, atol=tolerance)
+    assert np.ptp(full.logits.numpy()) > 10 * tolerance
+
+
 # Which precision.
 
 
