@@ -29,8 +29,10 @@ Precision = Literal["float32", "bfloat16"]
 
 # Weights of so many bytes are in work at a time: few enough for the processor's cache.
 _WEIGHT_BYTES_AT_A_TIME = 1 << 22
-# Tokens of each clip that go through the matrices together: few enough to take little memory.
-_ROWS_AT_A_TIME = 203
+# So many tokens go through the matrices together, or one clip: enough for large products, few enough to take little memory.
+_TOKENS_AT_A_TIME = 2560
+# So many of them get the activation at a time: what it writes stays in the cache, and needs no memory of its own.
+_ACTIVATED_AT_A_TIME = 101
 # From this size on, a clip of 10 s takes about a second in float32; below, bfloat16 would save what nobody notices.
 _LARGE = 50_000_000
 Linear = Callable[[Tensor], Tensor]
@@ -133,15 +135,16 @@ def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None, sums:
     """Run the model on embedded tokens, (batch, tokens, hidden_size), which may be some of a clip's only.
 
     Args:
-        hidden: They are overwritten.
+        hidden: They lie one behind the other in memory, and are overwritten.
         token, sums: As for `run`.
     """
     ast = fast.model.audio_spectrogram_transformer
     batch, tokens, size = hidden.shape
     read = torch.tensor([0, 1] if token is None else [0, 1, token], device=hidden.device)
     # What is large is there once, for all layers: what comes and goes would leave holes that nothing else fits in.
-    n_heads = fast.layers[0].module.attention.num_attention_heads
-    room = hidden.new_empty(3, batch, n_heads, tokens, size // n_heads, dtype=fast.dtype)
+    together = _clips_together(batch, tokens) * tokens
+    inner = fast.model.config.intermediate_size
+    room = hidden.new_empty(max(3 * hidden.numel() + together * size, together * inner), dtype=fast.dtype)
     head_sums: list[Tensor] = []
     if sums:
         head_sums += hidden.new_empty(len(fast.layers) - 1, batch, tokens, tokens, dtype=fast.dtype)
@@ -181,18 +184,25 @@ def _run_layer(layer: FastLayer, hidden: Tensor, room: Tensor, total: Tensor | N
 
     Args:
         hidden: (batch, tokens, size).
-        room: (3, batch, heads, tokens, size of a head) for queries, keys and values.
+        room: For queries, keys and values of all clips, and a projection of some; or for the inner layer of some.
         total: (batch, rows, tokens), which becomes the sum of the heads' weights; None where nobody wants it.
 
     Returns:
         (batch, rows, size).
     """
     module, dtype = layer.module, room.dtype
-    for some in _slices(hidden.shape[1], _ROWS_AT_A_TIME):
-        normed = module.layernorm_before(hidden[:, some]).to(dtype)
-        for part, linear in zip(room, (layer.query, layer.key, layer.value), strict=True):
-            part[:, :, some] = linear(normed).unflatten(-1, (part.shape[1], -1)).transpose(1, 2)
-    query, key, value = room
+    batch, tokens, _ = hidden.shape
+    heads = room[: 3 * hidden.numel()].view(3, batch, module.attention.num_attention_heads, tokens, -1)
+    spare = room[3 * hidden.numel() :]
+    together = _clips_together(batch, tokens)
+    groups = _slices(batch, together)
+    for clips in groups:
+        normed = module.layernorm_before(hidden[clips]).to(dtype).flatten(0, 1)
+        projected = spare[: normed.numel()].view_as(normed)
+        for part, linear in zip(heads, (layer.query, layer.key, layer.value), strict=True):
+            one = part[clips].transpose(1, 2)
+            one.copy_(_write(linear, normed, projected).view(one.shape))
+    query, key, value = heads
     query *= module.attention.scaling
     if dtype != torch.float32:
         # Less their mean: the same for all, it drops out of the softmax, but smaller scores lose less.
@@ -203,11 +213,41 @@ def _run_layer(layer: FastLayer, hidden: Tensor, room: Tensor, total: Tensor | N
         query.copy_(nn.functional.scaled_dot_product_attention(query, key, value, scale=1.0))
     else:
         _attend(query, key, value, total)
-    for some in _slices(hidden.shape[1], _ROWS_AT_A_TIME):
-        part = hidden[:, some]
-        part += layer.output(query[:, :, some].transpose(1, 2).flatten(2))
-        part += layer.contract(module.mlp.activation_fn(layer.expand(module.layernorm_after(part).to(dtype))))
+    for clips in groups:
+        _add(layer.output, query[clips].transpose(1, 2).flatten(2).flatten(0, 1), hidden[clips].flatten(0, 1))
+    rows = hidden.flatten(0, 1)
+    for some in _slices(len(rows), together * tokens):
+        normed = module.layernorm_after(rows[some]).to(dtype)
+        expanded = room[: len(normed) * module.mlp.fc1.out_features].view(len(normed), -1)
+        expanded = _write(layer.expand, normed, expanded)
+        for few in _slices(len(expanded), _ACTIVATED_AT_A_TIME):
+            expanded[few] = module.mlp.activation_fn(expanded[few])
+        _add(layer.contract, expanded, rows[some])
     return hidden
+
+
+def _clips_together(batch: int, tokens: int) -> int:
+    """How many clips go through the matrices together."""
+    return min(batch, max(1, _TOKENS_AT_A_TIME // tokens))
+
+
+def _write(linear: Linear, inputs: Tensor, out: Tensor) -> Tensor:
+    """A linear layer's output, in `out` where it can be written there at once."""
+    if not isinstance(linear, nn.Linear):
+        return linear(inputs)
+    if linear.bias is None:
+        return torch.mm(inputs, linear.weight.mT, out=out)
+    return torch.addmm(linear.bias, inputs, linear.weight.mT, out=out)
+
+
+def _add(linear: Linear, inputs: Tensor, total: Tensor) -> None:
+    """Add a linear layer's output."""
+    if isinstance(linear, nn.Linear):
+        total.addmm_(inputs, linear.weight.mT)
+        if linear.bias is not None:
+            total += linear.bias
+    else:
+        total += linear(inputs)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, total: Tensor) -> None:
@@ -219,8 +259,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, total: Tensor) -> None:
     """
     batch, n_heads, rows, _ = query.shape
     tokens = key.shape[2]
-    # Large products pay in single precision; in bfloat16, to add up many weights at once.
-    heads_at_once = 1 if query.dtype == torch.float32 else n_heads
+    # In single precision a head for each thread; in bfloat16 all of them, to add up many weights at once.
+    heads_at_once = min(n_heads, torch.get_num_threads()) if query.dtype == torch.float32 else n_heads
     room = max(1, _WEIGHT_BYTES_AT_A_TIME // (query.itemsize * heads_at_once * tokens))
     n_rows, n_clips = min(rows, room), min(batch, max(1, room // rows))  # 1, unless all rows are done at once
     memory = query.new_empty(n_clips * heads_at_once * n_rows * tokens)
@@ -229,15 +269,19 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, total: Tensor) -> None:
             place = total[clips, some]
             for heads in _slices(n_heads, heads_at_once):
                 part = query[clips, heads, some]
-                weights = memory[: heads_at_once * place.numel()].view(*part.shape[:3], tokens)
+                weights = memory[: part.shape[1] * place.numel()].view(*part.shape[:3], tokens)
                 of_each = weights.flatten(0, 1)
                 torch.bmm(part.flatten(0, 1), key[clips, heads].flatten(0, 1).mT, out=of_each)
                 torch.softmax(of_each, -1, out=of_each)
                 part.copy_(torch.bmm(of_each, value[clips, heads].flatten(0, 1)).view_as(part))
-                if heads.start:
-                    place += weights[:, 0]
-                else:
+                if part.shape[1] == n_heads:
                     torch.sum(weights, 1, out=place)  # adds up in single precision
+                    continue
+                for head, of_head in enumerate(weights.unbind(1), heads.start):
+                    if head:
+                        place += of_head
+                    else:
+                        place.copy_(of_head)
 
 
 def _slices(length: int, step: int) -> list[slice]:

@@ -60,13 +60,20 @@ def test_the_published_width_is_equal_to_the_textbook(base_width: Path) -> None:
     assert_equal_to_the_textbook(load_checkpoint(base_width), eager, read_audio(path))
 
 
-@pytest.mark.parametrize("bytes_at_a_time", [1, 4000, 4 * 223 * 223, 8 * 223 * 223, 10**9])
-def test_whatever_is_done_at_a_time(bytes_at_a_time: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("bytes_at_a_time", "tokens_at_a_time"),
+    [(1, 1), (4000, 223), (4 * 223 * 223, 2 * 223), (8 * 223 * 223, 3 * 223), (10**9, 10**9)],
+)
+def test_whatever_is_done_at_a_time(
+    bytes_at_a_time: int, tokens_at_a_time: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Row by row, some rows, a clip, two clips, all three at once."""
     model = build_model()
     inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((3, 89, 43)).astype(np.float32))
     eager = ASTForAudioClassification.from_pretrained(save(model, tmp_path), attn_implementation="eager").eval()
     monkeypatch.setattr(fast_ast, "_WEIGHT_BYTES_AT_A_TIME", bytes_at_a_time)
+    monkeypatch.setattr(fast_ast, "_TOKENS_AT_A_TIME", tokens_at_a_time)
+    monkeypatch.setattr(fast_ast, "_ACTIVATED_AT_A_TIME", min(tokens_at_a_time, 7))
     answer = run(make_fast(model, "float32"), inputs)
     assert [tuple(mean.shape) for mean in answer.head_sums] == [(3, 223, 223)] * 3
     for clip, one in enumerate(inputs.numpy()):
