@@ -154,12 +154,19 @@ def _columns(seconds: float, column_s: float, n_time: int) -> int:
 
 
 def _boxes(n_frequency: int, n_time: int, height: int, width: int, step: int) -> np.ndarray:
-    """Boxes of one size, slid over the grid by half their height and by `step`: (n_boxes, n_frequency, n_time), true inside."""
+    """Boxes slid over the grid by half their height and by `step`: (n_boxes, n_frequency, n_time), true inside.
+
+    In time they begin before the grid and end after it, cut off there: a column at the edge is then in as many boxes as
+    any, and not only in those that hold all that is near.
+    """
     rows = _starts(n_frequency, height, max(1, height // 2 + height % 2))
-    corners = [(row, column) for row in rows for column in _starts(n_time, width, step)]
+    columns = _starts(n_time, width, step)
+    beyond = range(step, width, step)
+    columns = [-more for more in reversed(beyond)] + columns + [columns[-1] + more for more in beyond]
+    corners = [(row, column) for row in rows for column in columns]
     boxes = np.zeros((len(corners), n_frequency, n_time), dtype=bool)
     for box, (row, column) in zip(boxes, corners, strict=True):
-        box[row : row + height, column : column + width] = True
+        box[row : row + height, max(0, column) : column + width] = True
     return boxes
 
 
