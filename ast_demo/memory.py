@@ -1,7 +1,9 @@
 """Memory that is free goes back to the system.
 
 The C library keeps what was freed for the next time, apart for each thread that allocates: a program that serves many
-visitors from many threads comes to hold several times what it uses, up to a plateau. See docs/hosting.md.
+visitors from many threads comes to hold several times what it uses. So few threads' shares are kept apart, and what is
+large is asked of the system each time and given back at once, as glibc does until it has seen that size for the first
+time. See docs/hosting.md.
 """
 
 from __future__ import annotations
@@ -10,20 +12,29 @@ import ctypes
 import sys
 import threading
 
+_ARENA_MAX, _MMAP_THRESHOLD = -8, -3  # as malloc.h calls them: M_ARENA_MAX, M_MMAP_THRESHOLD
+_ARENAS, _LARGE_BYTES = 2, 1_000_000
+
 
 def keep_small(every_s: float, ended: threading.Event) -> None:
-    """Start to give free memory back, again and again, until the event is set. Does nothing where there is no glibc."""
-    trim = _find_trim()
-    if trim is not None:
-        threading.Thread(target=_trim_again_and_again, args=[trim, every_s, ended], daemon=True).start()
+    """Hold little memory from now on, and give what is free back again and again until the event is set.
+
+    Does nothing where there is no glibc.
+    """
+    glibc = _find_glibc()
+    if glibc is not None:
+        glibc.mallopt(_ARENA_MAX, _ARENAS)
+        glibc.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
+        threading.Thread(target=_trim_again_and_again, args=[glibc, every_s, ended], daemon=True).start()
 
 
-def _find_trim() -> ctypes._NamedFuncPointer | None:
+def _find_glibc() -> ctypes.CDLL | None:
     if sys.platform != "linux":
         return None
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "malloc_trim") else None  # musl has none
 
 
-def _trim_again_and_again(trim: ctypes._NamedFuncPointer, every_s: float, ended: threading.Event) -> None:
+def _trim_again_and_again(glibc: ctypes.CDLL, every_s: float, ended: threading.Event) -> None:
     while not ended.wait(every_s):
-        trim(0)  # other threads go on meanwhile
+        glibc.malloc_trim(0)  # other threads go on meanwhile

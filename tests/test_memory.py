@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ast_demo.memory import _find_trim
+from ast_demo.memory import _find_glibc
 
 PROGRAM = """
 import threading, time
@@ -32,9 +32,42 @@ print(held_mb() - before)
 """
 
 
-@pytest.mark.skipif(_find_trim() is None, reason="this C library gives memory back by itself, or cannot be asked to")
+@pytest.mark.skipif(_find_glibc() is None, reason="this C library gives memory back by itself, or cannot be asked to")
 def test_what_was_freed_goes_back_to_the_system() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=120)
     held_mb, after_mb = map(float, done.stdout.split())
     assert held_mb > 90
     assert after_mb < 40
+
+
+THREADS = """
+import threading
+import psutil
+from ast_demo.memory import keep_small
+{start}
+ended, before = threading.Event(), psutil.Process().memory_info().rss / 1e6
+
+def visit():
+    held = bytearray(b"1" * 20_000_000)
+    del held
+    few = [bytearray(b"1" * 3_000_000) for _ in range(5)]
+
+for _ in range(3):
+    visitors = [threading.Thread(target=visit) for _ in range(8)]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join()
+print(psutil.Process().memory_info().rss / 1e6 - before)
+"""
+
+
+@pytest.mark.skipif(_find_glibc() is None, reason="this C library gives memory back by itself, or cannot be asked to")
+def test_what_is_large_goes_back_at_once() -> None:
+    def held_mb(start: str) -> float:
+        program = THREADS.format(start=start)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+        return float(done.stdout)
+
+    assert held_mb("keep_small(3600, threading.Event())") < 5
+    assert held_mb("") > 10  # or there would be nothing to give back

@@ -137,8 +137,8 @@ def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | 
     os.environ["GRADIO_TEMP_DIR"] = gradio.mcp.DEFAULT_TEMP_DIR = gradio.routes.DEFAULT_TEMP_DIR = uploads
     checkpoints, viewers, ready, ended = CheckpointCache(settings), Viewers(settings), Event(), Event()
     page = build_page(settings, checkpoints, viewers)
-    Thread(target=_warm_up, args=[checkpoints, ready], daemon=True).start()
     keep_small(min(_TRIM_S, settings.kept_s / 4), ended)
+    Thread(target=_warm_up, args=[checkpoints, ready], daemon=True).start()
     page.queue(default_concurrency_limit=settings.concurrency, max_size=settings.max_waiting)
     # Calls whose answer nobody fetches stay in it: without a bound, as Gradio makes it, for ever.
     page._queue.pending_event_ids_session = gradio.utils.LRUCache(_UNFETCHED)
