@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 RESULTS = Path("benchmarks") / "results"
+_PAUSE_S = 0.2
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16", "i8mm", "sve")
 
 
@@ -42,13 +43,18 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def take_turns(routes: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each route in each round: one of each before anyone has the next turn, after one that does not count."""
+    """Seconds of each route in each round: one of each before anyone has the next turn, after one that does not count.
+
+    Between turns there is a pause: threads of one library, which wait for work without sleeping, would otherwise take the
+    processor from the next.
+    """
     for run in routes.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in routes}
     for number in range(rounds):
         names = list(routes)
         for name in names[number % len(names) :] + names[: number % len(names)]:  # nobody is always the first
+            time.sleep(_PAUSE_S)
             began = time.perf_counter()
             routes[name]()
             seconds[name].append(time.perf_counter() - began)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
 from ast_demo.errors import AstDemoError, AudioError, CheckpointError, DataError, SettingsError
 from ast_demo.settings import PUBLIC, Settings, is_allowed, read_settings
+from tests.clips import REPOSITORY
 
 
 def test_nothing_set_gives_the_defaults() -> None:
@@ -97,3 +101,20 @@ def test_settings_are_frozen() -> None:
 def test_one_family_of_errors(kind: type[Exception]) -> None:
     assert issubclass(kind, AstDemoError)
     assert str(kind("A sentence.")) == "A sentence."
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP, which PyTorch uses on Linux")
+def test_threads_that_wait_let_others_go_on() -> None:
+    """As the library itself tells when it is loaded."""
+    for given, expected in (({}, "5000"), ({"GOMP_SPINCOUNT": "77"}, "77")):
+        environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+        done = subprocess.run(
+            [sys.executable, "-c", "import app, torch"],
+            cwd=REPOSITORY,
+            env={**environment, "OMP_DISPLAY_ENV": "verbose", **given},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr
