@@ -143,7 +143,7 @@ def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None, sums:
     read = torch.tensor([0, 1] if token is None else [0, 1, token], device=hidden.device)
     # What is large is there once, for all layers: what comes and goes would leave holes that nothing else fits in.
     together = _clips_together(batch, tokens) * tokens
-    inner = fast.model.config.intermediate_size
+    inner = fast.layers[0].module.mlp.fc1.out_features
     room = hidden.new_empty(max(3 * hidden.numel() + together * size, together * inner), dtype=fast.dtype)
     head_sums: list[Tensor] = []
     if sums:

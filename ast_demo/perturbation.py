@@ -56,7 +56,7 @@ def perturb(
     """Run a checkpoint on an inspected clip with regions taken away.
 
     Args:
-        only_windows: Only the windows that are kept alone: over time the map is much the same, for a fifth of the work.
+        only_windows: Only the windows that are kept alone: over time the map is much the same, for a ninth of the work.
         progress: Told how many of how many masks are done; what it raises ends the work.
     """
     n_frequency, n_time = inspection.rollout.final.shape

@@ -45,7 +45,7 @@ import threading
 import psutil
 from ast_demo.memory import keep_small
 {start}
-ended, before = threading.Event(), psutil.Process().memory_info().rss / 1e6
+before = psutil.Process().memory_info().rss / 1e6
 
 def visit():
     held = bytearray(b"1" * 20_000_000)
