@@ -22,6 +22,7 @@ import torch
 
 RESULTS = Path("benchmarks") / "results"
 _PAUSE_S = 0.2
+_PRODUCTS = 10
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16", "i8mm", "sve")
 
 
@@ -67,15 +68,23 @@ def ratios(seconds: Sequence[float], others: Sequence[float]) -> Spread:
 
 
 def multiply(dtype: torch.dtype, size: int = 2048) -> Callable[[], object]:
-    """A route for `take_turns` that multiplies two square matrices: what the machine's arithmetic can do."""
+    """A route for `take_turns` that multiplies two square matrices: what the machine's arithmetic can do.
+
+    Several times, as the first product after a pause is slower.
+    """
     one, other = torch.rand(size, size).to(dtype), torch.rand(size, size).to(dtype)
     result = torch.empty_like(one)
-    return lambda: torch.mm(one, other, out=result)
+
+    def run() -> None:
+        for _ in range(_PRODUCTS):
+            torch.mm(one, other, out=result)
+
+    return run
 
 
 def flop_rates(seconds: Sequence[float], size: int = 2048) -> list[float]:
     """Floating-point operations a second of `multiply`, in each round."""
-    return [2 * size**3 / one for one in seconds]
+    return [2 * size**3 * _PRODUCTS / one for one in seconds]
 
 
 def peak_memory_mb(prepare: Callable[..., Callable[[], object]], *arguments: object) -> float:

@@ -30,7 +30,7 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert ratios([1, 2, 1, 1], [3, 6, 3, 3]) == Spread(3, 3, 3)
     assert spread([1, 2, 3, 4, 5]) == Spread(3, 2, 4)
     assert spread([7]) == Spread(7, 7, 7)
-    assert flop_rates([0.5], size=100) == [4e6]
+    assert flop_rates([0.5], size=100) == [4e7]  # of ten products
 
 
 def hold(megabytes: int) -> Callable[[], object]:

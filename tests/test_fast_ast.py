@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import ASTConfig, ASTForAudioClassification
 
-from ast_demo import fast_ast
+from ast_demo import fast_ast, fast_bfloat16, fast_float32
 from ast_demo.audio import Waveform, read_audio
 from ast_demo.checkpoint_cache import CheckpointCache
 from ast_demo.checkpoints import Checkpoint, load_checkpoint, shipped_names
@@ -71,9 +71,9 @@ def test_whatever_is_done_at_a_time(
     model = build_model()
     inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((3, 89, 43)).astype(np.float32))
     eager = ASTForAudioClassification.from_pretrained(save(model, tmp_path), attn_implementation="eager").eval()
-    monkeypatch.setattr(fast_ast, "_WEIGHT_BYTES_AT_A_TIME", bytes_at_a_time)
-    monkeypatch.setattr(fast_ast, "_TOKENS_AT_A_TIME", tokens_at_a_time)
-    monkeypatch.setattr(fast_ast, "_ACTIVATED_AT_A_TIME", min(tokens_at_a_time, 7))
+    monkeypatch.setattr(fast_float32, "_WEIGHT_BYTES_AT_A_TIME", bytes_at_a_time)
+    monkeypatch.setattr(fast_float32, "_TOKENS_AT_A_TIME", tokens_at_a_time)
+    monkeypatch.setattr(fast_float32, "_ACTIVATED_AT_A_TIME", min(tokens_at_a_time, 7))
     answer = run(make_fast(model, "float32"), inputs)
     assert [tuple(mean.shape) for mean in answer.head_sums] == [(3, 223, 223)] * 3
     for clip, one in enumerate(inputs.numpy()):
@@ -96,6 +96,42 @@ def test_without_biases(tmp_path: Path) -> None:
 
 
 # In bfloat16.
+
+
+@pytest.mark.parametrize(
+    ("bytes_at_a_time", "tokens_at_a_time", "inner_at_a_time"),
+    [(1, 1, 20), (4000, 223, 53), (2 * 2 * 224 * 224, 446, 16), (10**9, 10**9, 10**9)],
+)
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_bfloat16_whatever_is_done_at_a_time(
+    bytes_at_a_time: int, tokens_at_a_time: int, inner_at_a_time: int, activation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row by row, some rows, two clips, all three at once; an activation that oneDNN adds to a product, and another."""
+    model = build_model(hidden_act=activation)
+    inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((3, 89, 43)).astype(np.float32))
+    exact = run(make_fast(model, "float32"), inputs, token=5)
+    monkeypatch.setattr(fast_bfloat16, "_SCORE_BYTES_AT_A_TIME", bytes_at_a_time)
+    monkeypatch.setattr(fast_bfloat16, "_TOKENS_AT_A_TIME", tokens_at_a_time)
+    monkeypatch.setattr(fast_bfloat16, "_INNER_AT_A_TIME", inner_at_a_time)
+    answer = run(make_fast(model, "bfloat16"), inputs, token=5)
+    np.testing.assert_allclose(answer.logits, exact.logits, atol=0.03)
+    assert np.ptp(exact.logits.numpy()) > 0.3
+    for got, expected in zip(answer.head_sums, exact.head_sums, strict=True):
+        np.testing.assert_allclose(got.float(), expected, rtol=0.02, atol=0.02)
+        assert (got.float() - expected).abs().mean() < 4e-2 * expected.mean()
+    rows = answer.head_sums[-1].any(dim=-1)
+    assert torch.equal(rows, exact.head_sums[-1].any(dim=-1))
+    assert rows.sum(dim=1).tolist() == [3, 3, 3]
+
+
+def test_bfloat16_without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model()
+    inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((2, 89, 43)).astype(np.float32))
+    packed = run(make_fast(model, "bfloat16"), inputs)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    plain = run(make_fast(model, "bfloat16"), inputs)
+    np.testing.assert_allclose(plain.logits, packed.logits, atol=0.02)
+    np.testing.assert_allclose(plain.head_sums[0].float(), packed.head_sums[0].float(), rtol=0.02, atol=1e-4)
 
 
 def correlation(got: list[Inspection], exact: list[Inspection]) -> float:

@@ -1,0 +1,130 @@
+"""AST's layers in single precision, exact to rounding, on the model's own weights. See `fast_ast`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# So many tokens go through the matrices together, or one clip: enough for large products, few enough to take little memory.
+_TOKENS_AT_A_TIME = 2560
+# Weights of so many bytes are in work at a time: few enough for the processor's cache.
+_WEIGHT_BYTES_AT_A_TIME = 1 << 22
+# So many tokens get the activation at a time: what it writes stays in the cache, and needs no memory of its own.
+_ACTIVATED_AT_A_TIME = 101
+
+
+def run_layers(layers: Sequence[Any], hidden: Tensor, head_sums: Sequence[Tensor | None], read: Tensor) -> Tensor:
+    """Run all layers.
+
+    Args:
+        layers: `ASTLayer`s.
+        hidden: (batch, tokens, size), one behind the other in memory; is overwritten.
+        head_sums: For each layer what becomes the sum of the heads' weights, (batch, tokens, tokens), of the last layer
+            (batch, rows that are read, tokens); or None.
+        read: (n,) the tokens whose rows of the last layer are read.
+
+    Returns:
+        (batch, rows that are read, size).
+    """
+    # What is large is there once, for all layers: what comes and goes would leave holes that nothing else fits in.
+    together = min(len(hidden), clips_together(hidden, _TOKENS_AT_A_TIME)) * hidden.shape[1]
+    inner = layers[0].mlp.fc1.out_features
+    room = hidden.new_empty(max(3 * hidden.numel() + together * hidden.shape[2], together * inner))
+    for number, (layer, total) in enumerate(zip(layers, head_sums, strict=True), start=1):
+        hidden = _run_layer(layer, hidden, room, total, read if number == len(layers) else None)
+    return hidden
+
+
+def _run_layer(layer: Any, hidden: Tensor, room: Tensor, total: Tensor | None, read: Tensor | None) -> Tensor:
+    """One layer, in place; or of the rows that are read only.
+
+    Args:
+        room: For queries, keys and values of all clips, and a projection of some; or for the inner layer of some.
+    """
+    attention = layer.attention
+    batch, tokens, _ = hidden.shape
+    heads = room[: 3 * hidden.numel()].view(3, batch, attention.num_attention_heads, tokens, -1)
+    groups = slices(batch, clips_together(hidden, _TOKENS_AT_A_TIME))
+    for clips in groups:
+        normed = layer.layernorm_before(hidden[clips]).flatten(0, 1)
+        projected = room[3 * hidden.numel() :][: normed.numel()].view_as(normed)
+        for part, linear in zip(heads, (attention.q_proj, attention.k_proj, attention.v_proj), strict=True):
+            one = part[clips].transpose(1, 2)
+            _write(linear, normed, projected)
+            one.copy_(projected.view(one.shape))
+    query, key, value = heads
+    if read is not None:
+        query, hidden = query[:, :, read], hidden[:, read]
+    if total is None:
+        query = nn.functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
+    else:
+        _attend(query, key, value, attention.scaling, total)
+    attended = query.transpose(1, 2).flatten(2)
+    for clips in groups:
+        rows = hidden[clips].flatten(0, 1)
+        _add(attention.o_proj, attended[clips].flatten(0, 1), rows)
+        expanded = room[: len(rows) * layer.mlp.fc1.out_features].view(len(rows), -1)
+        _write(layer.mlp.fc1, layer.layernorm_after(rows), expanded)
+        for few in expanded.split(_ACTIVATED_AT_A_TIME):
+            few.copy_(layer.mlp.activation_fn(few))
+        _add(layer.mlp.fc2, expanded, rows)
+    return hidden
+
+
+def _write(linear: nn.Linear, inputs: Tensor, out: Tensor) -> None:
+    """A linear layer's output, written where it shall be."""
+    if linear.bias is None:
+        torch.mm(inputs, linear.weight.mT, out=out)
+    else:
+        torch.addmm(linear.bias, inputs, linear.weight.mT, out=out)
+
+
+def _add(linear: nn.Linear, inputs: Tensor, total: Tensor) -> None:
+    """Add a linear layer's output."""
+    total.addmm_(inputs, linear.weight.mT)
+    if linear.bias is not None:
+        total += linear.bias
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float, total: Tensor) -> None:
+    """Attention, of so many heads at a time as there are threads, and some rows or some clips.
+
+    Args:
+        query, key, value: (batch, heads, tokens, size); the query, which may have fewer tokens, becomes what is attended.
+        total: (batch, tokens of the query, tokens), which becomes the sum of the heads' weights.
+    """
+    batch, n_heads, rows, _ = query.shape
+    tokens = key.shape[2]
+    heads_at_once = min(n_heads, torch.get_num_threads())
+    room = max(1, _WEIGHT_BYTES_AT_A_TIME // (query.itemsize * heads_at_once * tokens))
+    n_rows, n_clips = min(rows, room), min(batch, max(1, room // rows))  # 1, unless all rows are done at once
+    memory = query.new_empty(n_clips * heads_at_once * n_rows * tokens)
+    for clips in slices(batch, n_clips):
+        for some in slices(rows, n_rows):
+            place = total[clips, some]
+            for heads in slices(n_heads, heads_at_once):
+                part = query[clips, heads, some]
+                weights = memory[: part.shape[1] * place.numel()].view(*part.shape[:3], tokens)
+                of_each = weights.flatten(0, 1)
+                keys = key[clips, heads].flatten(0, 1).mT
+                torch.baddbmm(of_each, part.flatten(0, 1), keys, beta=0, alpha=scaling, out=of_each)
+                torch.softmax(of_each, -1, out=of_each)
+                part.copy_(torch.bmm(of_each, value[clips, heads].flatten(0, 1)).view_as(part))
+                for head, of_head in enumerate(weights.unbind(1), heads.start):
+                    if head:
+                        place += of_head
+                    else:
+                        place.copy_(of_head)
+
+
+def clips_together(hidden: Tensor, most_tokens: int) -> int:
+    """How many clips go through the matrices together, of (batch, tokens, size)."""
+    return max(1, most_tokens // hidden.shape[1])
+
+
+def slices(length: int, step: int) -> list[slice]:
+    """A length in steps, the last of which may be shorter."""
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
