@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,12 +22,14 @@ from ast_demo.clip_facts import measure_clip
 from ast_demo.comparison import match_key
 from ast_demo.errors import AudioError, CheckpointError
 from ast_demo.explanations import QUICK_PARAMETERS
-from ast_demo.fast_ast import Precision
+from ast_demo.fast_ast import Precision, run_elsewhere
 from ast_demo.figures import map_thumbnail, spectrogram_thumbnail
+from ast_demo.gpu import is_lent
 from ast_demo.inspection import Inspection, inspect_batch
 from ast_demo.labelled_clips import LabelledClip
 from ast_demo.maps import rollout_map
 from ast_demo.mistakes import MapFacts, Mistake, explain_mistake
+from ast_demo.threads import map_in_threads
 from ast_demo.windows import inspect_recordings
 
 _BATCH_BYTES, _MOST_A_BATCH = 64_000_000, 16
@@ -119,19 +123,33 @@ def answer(
                 f"in {wanted}. Set AST_DEMO_PRECISION to the one or the other."
             )
         size = clips_a_batch(checkpoint.facts)
-        show = inspect_recordings if question.windows else inspect_batch
-        for start in range(0, len(readable), size):
-            batch = readable[start : start + size]
-            waveforms = [one.waveform for one in batch if one.waveform is not None]
-            for one, inspection in zip(batch, show(waveforms, checkpoint), strict=True):
-                mistake = _explain(one.clip, inspection, checkpoint, question)
-                yield pool.submit(_describe, one, inspection, question.label_map, mistake)
+        batches = [readable[start : start + size] for start in range(0, len(readable), size)]
+        look = partial(_look, checkpoint=checkpoint, question=question)
+        # 🤗 Transformers hangs notes on a model that runs as a sequence, and a lent GPU is asked for one call at a time.
+        at_once = checkpoint.facts.grid is not None and not is_lent(run_elsewhere)
+        with closing(map_in_threads(look, batches) if at_once else (look(batch) for batch in batches)) as looked_at:
+            for seen in looked_at:
+                for one, inspection, mistake in seen:
+                    yield pool.submit(_describe, one, inspection, question.label_map, mistake)
+
+
+def _look(
+    heard: Sequence[Heard], checkpoint: Checkpoint, question: Question
+) -> list[tuple[Heard, Inspection, Mistake | None]]:
+    """Show a batch of readable clips to a checkpoint."""
+    show = inspect_recordings if question.windows else inspect_batch
+    inspections = show([one.waveform for one in heard if one.waveform is not None], checkpoint)
+    return [
+        (one, inspection, _explain(one.clip, inspection, checkpoint, question))
+        for one, inspection in zip(heard, inspections, strict=True)
+    ]
 
 
 def clips_a_batch(facts: CheckpointFacts) -> int:
     """How many clips go through a model at once: as many as their attention, averaged over heads, leaves room for.
 
-    A model with few tokens gains by larger batches; one with many fills the processor with a single clip.
+    A model with few tokens gains by larger batches; one with many fills the processor with a single clip. On each thread
+    that computes there is such a batch.
     """
     if facts.grid is None:
         return 1
