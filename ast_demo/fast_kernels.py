@@ -25,7 +25,7 @@ _SMALLEST_EXPONENT = np.float32(-126)
 _SMALLEST_NORMAL = np.float32(2.0**-14)  # of float16
 _FEWER_EXPONENTS = np.uint32((127 - 15) << 23)
 _HALF = np.float32(0.5)
-_HALF_BITS = np.uint32(_HALF.view(np.uint32))
+_HALF_BITS = np.uint32(0x3F000000)
 _LARGEST_INTEGER = np.int32(2**31 - 1)
 # 2^x for x from -1/2 to 1/2 within 3e-6 of itself: the minimax polynomial, by Lawson's iteration on 4,000 points.
 _C0, _C1, _C2, _C3, _C4 = (

@@ -26,6 +26,7 @@ from ast_demo.inspection import Inspection
 from ast_demo.maps import RelevanceMap, label_index, log_odds
 from ast_demo.sequence_models import model_here, read_sequence
 from ast_demo.spectrogram import HOP_S
+from ast_demo.threads import map_in_threads
 
 Progress = Callable[[int, int], None]
 
@@ -180,13 +181,18 @@ def _run_without(fast: FastAST, values: Tensor, kept: np.ndarray) -> Iterator[tu
     tokens = fast.model.audio_spectrogram_transformer.embeddings(values)
     n_special = tokens.shape[1] - kept.shape[1]
     counts = kept.sum(axis=1)
+
+    def run_chunk(chunk: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        index = torch.from_numpy(np.stack([np.flatnonzero(kept[mask]) for mask in chunk])) + n_special
+        special = tokens[:, :n_special].expand(len(chunk), -1, -1)
+        return chunk, run_tokens(fast, torch.cat((special, tokens[0, index]), dim=1), sums=False).logits
+
+    chunks = []
     for count in np.unique(counts):  # only masks that keep equally many can share a batch
         masks = np.flatnonzero(counts == count)
         size = max(1, _TOKENS_AT_ONCE // (n_special + int(count)))
-        for chunk in np.array_split(masks, -(-len(masks) // size)):
-            index = torch.from_numpy(np.stack([np.flatnonzero(kept[mask]) for mask in chunk])) + n_special
-            special = tokens[:, :n_special].expand(len(chunk), -1, -1)
-            yield chunk, run_tokens(fast, torch.cat((special, tokens[0, index]), dim=1), sums=False).logits
+        chunks += np.array_split(masks, -(-len(masks) // size))
+    yield from map_in_threads(run_chunk, chunks)
 
 
 def _run_silenced(

@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +29,7 @@ from ast_demo.fast_ast import run
 from ast_demo.inspection import Inspection, inspect, to_scores
 from ast_demo.maps import RelevanceMap, energy_map, label_index, padding_share, random_map
 from ast_demo.perturbation import Progress, perturb, perturbation_map, run_masked
+from ast_demo.threads import map_in_threads
 
 N_RANDOM = 10
 STEPS = (0.0, 0.1, 0.5, 0.9, 1.0)  # shares of the clip that are taken away or put back; the same from either end
@@ -299,10 +301,15 @@ def _delete_bins(
     inputs += [clip, gone]
     size = max(1, _BINS_AT_ONCE // spectrogram.values.size)
     fast = checkpoint.fast(inspection.precision)
+
+    def run_some(some: list[np.ndarray]) -> np.ndarray:
+        values = np.repeat(spectrogram.values[None], len(some), axis=0)
+        values[:, :n_frames] = some
+        return run(fast, torch.from_numpy(values), sums=False).logits.numpy()
+
     logits = []
-    for start in range(0, len(inputs), size):
-        values = np.repeat(spectrogram.values[None], len(inputs[start : start + size]), axis=0)
-        values[:, :n_frames] = inputs[start : start + size]
-        logits.append(run(fast, torch.from_numpy(values), sums=False).logits.numpy())
-        tell(len(values))
+    with closing(map_in_threads(run_some, (inputs[i : i + size] for i in range(0, len(inputs), size)))) as answers:
+        for some in answers:
+            logits.append(some)
+            tell(len(some))
     return np.concatenate(logits)

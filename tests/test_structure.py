@@ -20,6 +20,7 @@ ROOMS = (
     "settings",
     "temporary",
     "memory",
+    "threads",
     "audio",
     "clip_facts",
     "samples",
@@ -54,7 +55,6 @@ ROOMS = (
     "export",
     "metrics",
     "read_ahead",
-    "threads",
     "embedding_map",
     "evaluation_rows",
     "evaluation_parts",
@@ -120,7 +120,16 @@ def test_who_may_import_what(path: Path) -> None:
 CORE = [path for path in FILES if room_of(path) not in {"cli", "ui"}]
 
 
-HARMLESS = {"Path(__file__).resolve", "tuple", "frozenset", "re.compile", "math.log", "np.float32", "np.int32", "np.uint32"}
+HARMLESS = {
+    "Path(__file__).resolve",
+    "tuple",
+    "frozenset",
+    "re.compile",
+    "math.log",
+    "np.float32",
+    "np.int32",
+    "np.uint32",
+}
 
 
 @pytest.mark.parametrize("path", CORE, ids=[str(path.relative_to(PACKAGE)) for path in CORE])
