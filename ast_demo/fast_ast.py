@@ -70,7 +70,7 @@ def choose_precision(choice: PrecisionChoice, n_parameters: int) -> Precision:
     """The number format to compute in.
 
     `auto` is float32, and so exact to rounding, unless the processor multiplies bfloat16 natively and the model is
-    large: then bfloat16 takes half the time, and moves scores by up to 0.02. On a GPU that is lent, it is float32 too.
+    large: then bfloat16 takes a third of the time, and moves scores by up to 0.02. On a GPU that is lent, it is float32 too.
     """
     if is_lent(run_elsewhere):
         return "float32"

@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from numba.core.caching import CacheImpl
 
-from ast_demo.fast_kernels import _store, attention_weights
+from ast_demo.fast_kernels import _kept, _store, attention_weights
 
 
 def bits(values: torch.Tensor) -> np.ndarray:
@@ -54,6 +55,15 @@ def test_without_sums_and_with_rows_that_nobody_sums() -> None:
     attention_weights(bits(without), 1.0, 32, np.empty((0, 0, 0), np.uint16), 0, 6)
     assert torch.equal(with_sums, without)
     torch.testing.assert_close(sums.sum(-1), torch.full((1, 4), 2.0, dtype=torch.float16), rtol=1e-2, atol=0)
+
+
+def test_compiled_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba looks for a folder that it may write to: beside the source, then in the user's cache."""
+    assert attention_weights._cache.cache_path  # here it has found one
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    compiled = _kept(lambda number: number + 1)
+    assert compiled(1) == 2
+    assert not hasattr(compiled._cache, "cache_path") or compiled._cache.cache_path is None
 
 
 def test_float16_is_numpys() -> None:
