@@ -8,7 +8,6 @@ which gives no weights, takes about as long as this, so it is not used where nob
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +19,7 @@ from transformers.activations import GELUActivation
 
 from ast_demo.fast_float32 import clips_together, slices
 from ast_demo.fast_kernels import attention_weights
+from ast_demo.threads import share_out
 
 # Scores of so many bytes are in work at a time: half a clip of the published size. Fewer rows make slow products, and more
 # bytes stay less in the cache.
@@ -80,17 +80,16 @@ def run_layers(layers: Sequence[Layer], hidden: Tensor, head_sums: Sequence[Tens
     heads = hidden.new_zeros(3, batch, n_heads, padded, size // n_heads, dtype=torch.bfloat16)
     rows = max(1, min(batch * padded, _SCORE_BYTES_AT_A_TIME // (heads.itemsize * n_heads * padded)))
     scores = heads.new_empty(rows * n_heads * padded)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for number, (layer, total) in enumerate(zip(layers, head_sums, strict=True), start=1):
-            _project(layer, hidden, heads)
-            query, key, value = heads
-            if number == len(layers):
-                query, hidden = query[:, :, read], hidden[:, read]
-            _attend(query, key, value, tokens, layer.module.attention.scaling, total, scores, pool)
-            attended = query[:, :, : hidden.shape[1]].transpose(1, 2).flatten(2)
-            for clips in slices(batch, clips_together(hidden, _TOKENS_AT_A_TIME)):
-                hidden[clips] += layer.output(attended[clips].flatten(0, 1)).view_as(hidden[clips])
-                _add_mlp(layer, hidden[clips].flatten(0, 1))
+    for number, (layer, total) in enumerate(zip(layers, head_sums, strict=True), start=1):
+        _project(layer, hidden, heads)
+        query, key, value = heads
+        if number == len(layers):
+            query, hidden = query[:, :, read], hidden[:, read]
+        _attend(query, key, value, tokens, layer.module.attention.scaling, total, scores)
+        attended = query[:, :, : hidden.shape[1]].transpose(1, 2).flatten(2)
+        for clips in slices(batch, clips_together(hidden, _TOKENS_AT_A_TIME)):
+            hidden[clips] += layer.output(attended[clips].flatten(0, 1)).view_as(hidden[clips])
+            _add_mlp(layer, hidden[clips].flatten(0, 1))
     return hidden
 
 
@@ -113,7 +112,6 @@ def _attend(
     scaling: float,
     total: Tensor | None,
     scores: Tensor,
-    pool: Executor,
 ) -> None:
     """Attention of all heads, some rows at a time, or some clips.
 
@@ -136,21 +134,18 @@ def _attend(
             of_each = weights.flatten(0, 1)
             torch.bmm(part.flatten(0, 1), key[clips].flatten(0, 1).mT, out=of_each)
             sums = weights.new_empty(0, 0, 0, dtype=torch.float16) if total is None else total[clips, some]
-            _weigh(weights, scaling, tokens, sums, pool)
+            _weigh(weights, scaling, tokens, sums)
             part.copy_(torch.bmm(of_each, value[clips].flatten(0, 1)).view_as(part))
 
 
-def _weigh(scores: Tensor, scaling: float, tokens: int, sums: Tensor, pool: Executor) -> None:
+def _weigh(scores: Tensor, scaling: float, tokens: int, sums: Tensor) -> None:
     """`attention_weights`, a part of the rows on each thread."""
     bits, bits_of_sums = (values.view(torch.uint16).numpy() for values in (scores, sums))
-    n = len(bits) * bits.shape[2]
-    own, *others = slices(n, -(-n // torch.get_num_threads()))
-    waiting = [
-        pool.submit(attention_weights, bits, scaling, tokens, bits_of_sums, one.start, one.stop) for one in others
-    ]
-    attention_weights(bits, scaling, tokens, bits_of_sums, own.start, own.stop)
-    for future in waiting:
-        future.result()
+
+    def work(rows: slice) -> None:
+        attention_weights(bits, scaling, tokens, bits_of_sums, rows.start, rows.stop)
+
+    share_out(work, len(bits) * bits.shape[2])
 
 
 def _add_mlp(layer: Layer, rows: Tensor) -> None:

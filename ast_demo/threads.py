@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -45,3 +48,45 @@ def use_threads(n: int) -> None:
     """Let this thread compute with so many from now on; others are not touched."""
     torch.get_num_threads()  # PyTorch sets a new thread up when it is first asked for something
     ThreadpoolController().select(user_api="openmp").limit(limits=n)
+
+
+def share_out(work: Callable[[slice], None], length: int) -> None:
+    """Do a length of work in parts, one on each thread that this one computes with.
+
+    Those are PyTorch's own where they are GNU OpenMP's: between two of its operations they wait without sleeping, and
+    would keep other threads from the processor.
+
+    Args:
+        work: Does a part; for more than a moment without Python's global lock.
+    """
+    n_threads = torch.get_num_threads()
+    step = max(1, -(-length // n_threads))
+    parts = [slice(start, min(start + step, length)) for start in range(0, length, step)]
+    openmp = _gnu_openmp()
+    if len(parts) <= 1:
+        for part in parts:
+            work(part)
+        return
+    if openmp is None:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(work, parts))
+        return
+    errors: list[BaseException] = []
+
+    def take(_: object) -> None:
+        try:
+            for part in parts[openmp.omp_get_thread_num() :: openmp.omp_get_num_threads()]:
+                work(part)
+        except BaseException as error:  # there is nobody to raise it to in this thread
+            errors.append(error)
+
+    openmp.GOMP_parallel(ctypes.CFUNCTYPE(None, ctypes.c_void_p)(take), None, n_threads, 0)
+    if errors:
+        raise errors[0]
+
+
+@cache
+def _gnu_openmp() -> ctypes.CDLL | None:
+    """The OpenMP that PyTorch brings and has loaded, where it is GNU's."""
+    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    return ctypes.CDLL(str(found[0])) if found else None

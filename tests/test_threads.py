@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ast_demo import threads
-from ast_demo.threads import map_in_threads, use_threads
+from ast_demo.threads import map_in_threads, share_out, use_threads
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +81,66 @@ def test_a_limit_is_for_one_thread_alone() -> None:
         thread.start()
         thread.join()
     assert [*seen, torch.get_num_threads()] == [1, 2, 2]
+
+
+@pytest.fixture(params=["PyTorch's own threads", "others"])
+def _whose_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "others":
+        monkeypatch.setattr(threads, "_gnu_openmp", lambda: None)
+    elif threads._gnu_openmp() is None:
+        pytest.skip("this PyTorch does not bring GNU's OpenMP")
+
+
+@pytest.mark.usefixtures("_whose_threads")
+@pytest.mark.parametrize("length", [0, 1, 2, 7])
+def test_every_part_is_done_once(length: int) -> None:
+    done: list[int] = []
+    share_out(lambda part: done.extend(range(part.start, part.stop)), length)
+    assert sorted(done) == list(range(length))
+
+
+@pytest.mark.usefixtures("_whose_threads")
+def test_parts_are_done_at_the_same_time() -> None:
+    together, seen = threading.Barrier(2, timeout=30), set()
+
+    def work(_: slice) -> None:
+        together.wait()  # nobody gets past it alone
+        seen.add(threading.get_ident())
+
+    share_out(work, 100)
+    assert len(seen) == 2
+
+
+@pytest.mark.usefixtures("_whose_threads")
+def test_what_goes_wrong_in_a_part_is_raised() -> None:
+    def work(part: slice) -> None:
+        if part.start:
+            raise ValueError("the second")
+
+    with pytest.raises(ValueError, match="the second"):
+        share_out(work, 2)
+    done: list[slice] = []
+    share_out(done.append, 2)  # and the threads go on
+    assert len(done) == 2
+
+
+@pytest.mark.usefixtures("_whose_threads")
+def test_several_share_out_at_once() -> None:
+    totals = [0, 0, 0]
+
+    def add(index: int) -> None:
+        lock = threading.Lock()
+
+        def work(part: slice) -> None:
+            with lock:
+                totals[index] += sum(range(part.start, part.stop))
+
+        for _ in range(50):
+            share_out(work, 101)
+
+    visitors = [threading.Thread(target=add, args=(index,)) for index in range(3)]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join()
+    assert totals == [50 * 5050] * 3
