@@ -21,9 +21,9 @@ from ast_demo.fast_float32 import clips_together, slices
 from ast_demo.fast_kernels import attention_weights
 from ast_demo.threads import share_out
 
-# Scores of so many bytes are in work at a time: half a clip of the published size. Fewer rows make slow products, and more
+# Scores of so many bytes are in work at a time: a quarter of a clip of the published size. Fewer rows make slow products, and more
 # bytes stay less in the cache.
-_SCORE_BYTES_AT_A_TIME = 18_000_000
+_SCORE_BYTES_AT_A_TIME = 9_500_000
 # So many tokens go through the matrices together, or one clip: enough for large products, few enough to take little memory.
 _TOKENS_AT_A_TIME = 2560
 # So many columns of the inner layer at a time: from a longer sum, oneDNN makes a product for one thread only.
