@@ -30,8 +30,6 @@ _TOKENS_AT_A_TIME = 2560
 _INNER_AT_A_TIME = 1536
 # Tokens are filled up with zeros to a multiple of this: the processor multiplies so many at once, and others slowly.
 _MULTIPLE = 32
-# The mean of every so-and-so-many-th token is near enough to that of all.
-_EVERY = 20
 
 Linear = Callable[[Tensor], Tensor]
 
@@ -85,8 +83,6 @@ def run_layers(layers: Sequence[Layer], hidden: Tensor, head_sums: Sequence[Tens
     for number, (layer, total) in enumerate(zip(layers, head_sums, strict=True), start=1):
         _project(layer, hidden, heads)
         query, key, value = heads
-        # What is the same for all keys drops out of the softmax, but smaller scores lose less when they are rounded.
-        key[:, :, :tokens] -= key[:, :, :tokens:_EVERY].mean(dim=2, keepdim=True)
         if number == len(layers):
             query, hidden = query[:, :, read], hidden[:, read]
         _attend(query, key, value, tokens, layer.module.attention.scaling, total, scores)
