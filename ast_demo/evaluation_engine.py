@@ -47,10 +47,11 @@ def evaluate_here(work: Work, load: Load, tell: Callable[[int], None]) -> None:
         for number, heard in ahead:
             drawn: list[Future[None]] = []
             steps = max(1, len(work.question.references) * sum(one.waveform is not None for one in heard))
-            for future in answer(heard, work.question, load, pool):
-                drawn.append(future)
-                done, writing = done + (writing.result() if writing else 0), None
-                tell(done + min(len(drawn) * len(heard) // steps, len(heard) - 1))
+            with closing(answer(heard, work.question, load, pool)) as answers:
+                for future in answers:
+                    drawn.append(future)
+                    done, writing = done + (writing.result() if writing else 0), None
+                    tell(done + min(len(drawn) * len(heard) // steps, len(heard) - 1))
             done += writing.result() if writing else 0
             writing = pool.submit(_finish_part, heard, drawn, work.folder, number)
         tell(done + (writing.result() if writing else 0))

@@ -7,7 +7,7 @@ Every engine that evaluates, on this machine or on many, calls these functions. 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
@@ -29,7 +29,7 @@ from ast_demo.inspection import Inspection, inspect_batch
 from ast_demo.labelled_clips import LabelledClip
 from ast_demo.maps import rollout_map
 from ast_demo.mistakes import MapFacts, Mistake, explain_mistake
-from ast_demo.threads import map_in_threads
+from ast_demo.threads import map_in_threads, slices
 from ast_demo.windows import inspect_recordings
 
 _BATCH_BYTES, _MOST_A_BATCH = 64_000_000, 16
@@ -99,7 +99,7 @@ def hear(clip: LabelledClip, question: Question) -> Heard:
 
 def answer(
     heard: Sequence[Heard], question: Question, load: Callable[[str], Checkpoint], pool: Executor
-) -> Iterator[Future[None]]:
+) -> Generator[Future[None], None, None]:
     """Show clips to the checkpoints. One checkpoint after the other sees all of them, so that a cache that is too
     small for all checkpoints loads each once and not once a clip.
 
@@ -123,7 +123,7 @@ def answer(
                 f"in {wanted}. Set AST_DEMO_PRECISION to the one or the other."
             )
         size = clips_a_batch(checkpoint.facts)
-        batches = [readable[start : start + size] for start in range(0, len(readable), size)]
+        batches = [readable[some] for some in slices(len(readable), size)]
         look = partial(_look, checkpoint=checkpoint, question=question)
         # 🤗 Transformers hangs notes on a model that runs as a sequence, and a lent GPU is asked for one call at a time.
         at_once = checkpoint.facts.grid is not None and not is_lent(run_elsewhere)

@@ -15,7 +15,7 @@ serve many threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,13 +39,14 @@ class FastAST:
 
     Attributes:
         model: The `ASTForAudioClassification` it was made from, whose weights it shares where it can.
-        layers: As the module of that precision runs them.
+        layers, run_layers: What the module of that precision has made of them, and how it runs it.
         n_bytes: Memory of the weights that it does not share.
     """
 
     model: Any
     precision: Precision
     layers: tuple[Any, ...]
+    run_layers: Callable[[Sequence[Any], Tensor, Sequence[Tensor | None], Tensor], Tensor]
     n_bytes: int
 
 
@@ -89,11 +90,11 @@ def make_fast(model: nn.Module, precision: Precision) -> FastAST:
     """Make an `ASTForAudioClassification` on the CPU ready for `run`. In float32 all of its weights are shared."""
     ast: Any = model.audio_spectrogram_transformer
     if precision == "float32":
-        return FastAST(model, precision, tuple(ast.layers), 0)
+        return FastAST(model, precision, tuple(ast.layers), fast_float32.run_layers, 0)
     from ast_demo import fast_bfloat16  # its compiler takes a moment to import
 
-    made = tuple(map(fast_bfloat16.make_layer, ast.layers))
-    return FastAST(model, precision, made, sum(layer.n_bytes for layer in made))
+    made = fast_bfloat16.make_layers(ast.layers)
+    return FastAST(model, precision, made, fast_bfloat16.run_layers, sum(layer.n_bytes for layer in made))
 
 
 @torch.inference_mode()
@@ -126,12 +127,7 @@ def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None, sums:
         head_sums += hidden.new_empty(len(fast.layers) - 1, batch, tokens, tokens, dtype=dtype)
         head_sums.append(hidden.new_empty(batch, len(read), tokens, dtype=dtype))
     totals: Sequence[Tensor | None] = head_sums or [None] * len(fast.layers)
-    if fast.precision == "float32":
-        hidden = fast_float32.run_layers(fast.layers, hidden, totals, read)
-    else:
-        from ast_demo import fast_bfloat16
-
-        hidden = fast_bfloat16.run_layers(fast.layers, hidden, totals, read)
+    hidden = fast.run_layers(fast.layers, hidden, totals, read)
     if sums:
         # NumPy's zeros take no memory where nothing is written.
         last = torch.from_numpy(np.zeros((batch, tokens, tokens), np.float32)).to(hidden.device)

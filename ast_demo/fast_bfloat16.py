@@ -7,7 +7,7 @@ which gives no weights, takes about as long as this, so it is not used where nob
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import GELUActivation
 
-from ast_demo.fast_float32 import clips_together, slices
+from ast_demo.fast_float32 import clips_together
 from ast_demo.fast_kernels import attention_weights
-from ast_demo.threads import share_out
+from ast_demo.threads import share_out, slices
 
 # Scores of so many bytes are in work at a time: a quarter of a clip of the published size. Fewer rows make slow products, and more
 # bytes stay less in the cache.
@@ -51,10 +51,14 @@ class Layer:
     n_bytes: int
 
 
-def make_layer(module: Any) -> Layer:
-    """Make an `ASTLayer` ready, and compile what is to be compiled."""
+def make_layers(modules: Iterable[Any]) -> tuple[Layer, ...]:
+    """Make `ASTLayer`s ready, and compile what is to be compiled."""
     one = np.zeros((1, 1, 1, 1), np.uint16)
     attention_weights(one, 1.0, 1, one[0], 0, 1)
+    return tuple(map(_make_layer, modules))
+
+
+def _make_layer(module: Any) -> Layer:
     attention, mlp = module.attention, module.mlp
     projections = (attention.q_proj, attention.k_proj, attention.v_proj)
     weight = torch.cat([linear.weight for linear in projections])
@@ -124,9 +128,9 @@ def _attend(
     """
     batch, n_heads, rows, _ = query.shape
     columns = key.shape[2]
-    most = max(1, len(scores) // (n_heads * columns))
+    most = len(scores) // (n_heads * columns)
     n_rows = -(-rows // -(-rows // most))  # parts of about the same size
-    n_clips = min(batch, max(1, len(scores) // (n_heads * columns * rows)))  # 1, unless all rows are done at once
+    n_clips = min(batch, max(1, most // rows))  # 1, unless all rows are done at once
     for clips in slices(batch, n_clips):
         for some in slices(rows, n_rows):
             part = query[clips, :, some]
@@ -159,11 +163,15 @@ def _pack(weight: Tensor, bias: Tensor | None = None, activation: nn.Module | No
     """A linear layer in bfloat16, and the activation of its output, the matrix laid out as oneDNN multiplies it."""
     matrix = weight.to(torch.bfloat16, memory_format=torch.contiguous_format)
     bias = None if bias is None else bias.bfloat16()
-    if not torch.backends.mkldnn.is_available():
+    if torch.backends.mkldnn.is_available():
+        packed = torch.ops.mkldnn._reorder_linear_weight(matrix)
+        is_fused = isinstance(activation, GELUActivation)
+        kind = "gelu" if is_fused else "none"
+
+        def linear(inputs: Tensor) -> Tensor:
+            return torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, kind, [], "none")
+
+    else:
+        is_fused = False
         linear = partial(nn.functional.linear, weight=matrix, bias=bias)
-        return linear if activation is None else lambda inputs: activation(linear(inputs))
-    packed = torch.ops.mkldnn._reorder_linear_weight(matrix)
-    if activation is None or isinstance(activation, GELUActivation):
-        kind = "none" if activation is None else "gelu"
-        return lambda inputs: torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, kind, [], "none")
-    return lambda inputs: activation(torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, "none", [], "none"))
+    return linear if activation is None or is_fused else lambda inputs: activation(linear(inputs))

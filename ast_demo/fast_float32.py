@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ast_demo.threads import slices
+
 # So many tokens go through the matrices together, or one clip: enough for large products, few enough to take little memory.
 _TOKENS_AT_A_TIME = 2560
 # Weights of so many bytes are in work at a time: few enough for the processor's cache.
@@ -123,8 +125,3 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float, total: Te
 def clips_together(hidden: Tensor, most_tokens: int) -> int:
     """How many clips go through the matrices together, of (batch, tokens, size)."""
     return max(1, most_tokens // hidden.shape[1])
-
-
-def slices(length: int, step: int) -> list[slice]:
-    """A length in steps, the last of which may be shorter."""
-    return [slice(start, min(start + step, length)) for start in range(0, length, step)]

@@ -137,7 +137,7 @@ def _scale(powers: np.ndarray, factor: _Number, row: np.ndarray, sums: np.ndarra
 def _store(values: np.ndarray, row: np.ndarray) -> None:
     """Numbers from 0 to 65504 as float16: finer than bfloat16, which attention that is nearly uniform needs."""
     for j in range(values.size):
-        value = np.float32(values[j])
+        value = values[j]
         normal = (np.float32(value).view(np.uint32) - _FEWER_EXPONENTS + np.uint32(0x1000)) >> np.uint32(13)
         # In so small a number float16 counts steps of 2^-24, which is what float32 counts from 1/2 to 1.
         small = np.float32(value + _HALF).view(np.uint32) - _HALF_BITS

@@ -12,7 +12,8 @@ A checkpoint without a patch grid is run on the sound itself, with the windows s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +101,7 @@ def run_masked(
         values = torch.from_numpy(inspection.fed[0].values[None])
         batches = _run_without(checkpoint.fast(inspection.precision), values, kept.reshape(len(kept), -1))
     done = 0
-    with torch.inference_mode():
+    with torch.inference_mode(), closing(batches):
         for masks, answers in batches:
             logits[masks] = answers.numpy()
             done += len(masks)
@@ -176,7 +177,7 @@ def _starts(n: int, length: int, step: int) -> list[int]:
     return sorted({*range(0, n - length + 1, step), n - length})
 
 
-def _run_without(fast: FastAST, values: Tensor, kept: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
+def _run_without(fast: FastAST, values: Tensor, kept: np.ndarray) -> Generator[tuple[np.ndarray, Tensor], None, None]:
     """Logits of an AST that gets some of its tokens only: batches of (indices of masks, logits)."""
     tokens = fast.model.audio_spectrogram_transformer.embeddings(values)
     n_special = tokens.shape[1] - kept.shape[1]
@@ -197,7 +198,7 @@ def _run_without(fast: FastAST, values: Tensor, kept: np.ndarray) -> Iterator[tu
 
 def _run_silenced(
     waveform: Waveform, checkpoint: Checkpoint, input_s: float, kept: np.ndarray
-) -> Iterator[tuple[np.ndarray, Tensor]]:
+) -> Generator[tuple[np.ndarray, Tensor], None, None]:
     """Logits of a model without a patch grid, for the clip with stretches of time silenced: as `_run_without`."""
     model = model_here(checkpoint)
     n_samples = len(waveform.samples)

@@ -60,8 +60,7 @@ def share_out(work: Callable[[slice], None], length: int) -> None:
         work: Does a part; for more than a moment without Python's global lock.
     """
     n_threads = torch.get_num_threads()
-    step = max(1, -(-length // n_threads))
-    parts = [slice(start, min(start + step, length)) for start in range(0, length, step)]
+    parts = slices(length, max(1, -(-length // n_threads)))
     openmp = _gnu_openmp()
     if len(parts) <= 1:
         for part in parts:
@@ -83,6 +82,11 @@ def share_out(work: Callable[[slice], None], length: int) -> None:
     openmp.GOMP_parallel(ctypes.CFUNCTYPE(None, ctypes.c_void_p)(take), None, n_threads, 0)
     if errors:
         raise errors[0]
+
+
+def slices(length: int, step: int) -> list[slice]:
+    """A length in steps, the last of which may be shorter."""
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
 
 
 @cache

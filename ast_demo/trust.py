@@ -29,7 +29,7 @@ from ast_demo.fast_ast import run
 from ast_demo.inspection import Inspection, inspect, to_scores
 from ast_demo.maps import RelevanceMap, energy_map, label_index, padding_share, random_map
 from ast_demo.perturbation import Progress, perturb, perturbation_map, run_masked
-from ast_demo.threads import map_in_threads
+from ast_demo.threads import map_in_threads, slices
 
 N_RANDOM = 10
 STEPS = (0.0, 0.1, 0.5, 0.9, 1.0)  # shares of the clip that are taken away or put back; the same from either end
@@ -308,7 +308,7 @@ def _delete_bins(
         return run(fast, torch.from_numpy(values), sums=False).logits.numpy()
 
     logits = []
-    with closing(map_in_threads(run_some, (inputs[i : i + size] for i in range(0, len(inputs), size)))) as answers:
+    with closing(map_in_threads(run_some, (inputs[part] for part in slices(len(inputs), size)))) as answers:
         for some in answers:
             logits.append(some)
             tell(len(some))

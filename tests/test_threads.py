@@ -88,7 +88,7 @@ def _whose_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     if request.param == "others":
         monkeypatch.setattr(threads, "_gnu_openmp", lambda: None)
     elif threads._gnu_openmp() is None:
-        pytest.skip("this PyTorch does not bring GNU's OpenMP")
+        pytest.skip(reason="this PyTorch does not bring GNU's OpenMP")
 
 
 @pytest.mark.usefixtures("_whose_threads")
