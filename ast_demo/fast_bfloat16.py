@@ -2,14 +2,13 @@
 
 Matrices are multiplied in bfloat16; what passes from layer to layer and the norms stay in single precision. Weights are
 added up over the heads before they are rounded, and the sums kept in float16, which is finer. PyTorch's fused attention,
-which gives no weights, takes about as long as this, so it is not used where nobody asks for the sums either.
+which gives no weights, takes no less time than this, so it is not used where nobody asks for the sums either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import GELUActivation
 
+from ast_demo.amx import has_amx
 from ast_demo.fast_float32 import clips_together
-from ast_demo.fast_kernels import attention_weights
+from ast_demo.fast_kernels import BLOCK, add_and_normalize, attend, attention_weights, lay_out
 from ast_demo.threads import share_out, slices
 
 # Scores of so many bytes are in work at a time: a quarter of a clip of the published size. Fewer rows make slow products, and more
@@ -28,10 +28,11 @@ _SCORE_BYTES_AT_A_TIME = 9_500_000
 _TOKENS_AT_A_TIME = 2560
 # So many columns of the inner layer at a time: from a longer sum, oneDNN makes a product for one thread only.
 _INNER_AT_A_TIME = 1536
-# Tokens are filled up with zeros to a multiple of this: the processor multiplies so many at once, and others slowly.
-_MULTIPLE = 32
+# What tokens have in common is taken from one of so many.
+_COMMON_OF_EVERY = 20
 
-Linear = Callable[[Tensor], Tensor]
+Linear = Callable[..., Tensor]  # of (n, size), and of another bias than its own
+Attend = Callable[[Tensor, Tensor, int, Any, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Layer:
     """The matrices of one layer, ready to multiply, and the rest of it from the model.
 
     Attributes:
-        project: To queries, keys and values, one behind the other.
+        project: To queries, keys and values, one behind the other, each head filled up with zeros to a multiple of `BLOCK`.
         inner: Of some columns of the inner layer each: into it, activated, and out of it.
         n_bytes: Memory of the matrices.
     """
@@ -52,126 +53,187 @@ class Layer:
 
 
 def make_layers(modules: Iterable[Any]) -> tuple[Layer, ...]:
-    """Make `ASTLayer`s ready, and compile what is to be compiled."""
-    one = np.zeros((1, 1, 1, 1), np.uint16)
-    attention_weights(one, 1.0, 1, one[0], 0, 1)
-    return tuple(map(_make_layer, modules))
+    """Make `ASTLayer`s ready, and compile what is to be compiled, by a run of one token."""
+    layers = tuple(map(_make_layer, modules))
+    token, sums = torch.zeros(1, 1, layers[0].module.layernorm_after.weight.numel()), torch.empty(1, 1, 1).half()
+    run_layers(layers[:1], token, [sums], torch.zeros(1, dtype=torch.long))
+    return layers
 
 
 def _make_layer(module: Any) -> Layer:
     attention, mlp = module.attention, module.mlp
+    n_heads = attention.num_attention_heads
     projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-    weight = torch.cat([linear.weight for linear in projections])
-    bias = None if attention.q_proj.bias is None else torch.cat([linear.bias for linear in projections])
+    weight = torch.cat([_fill(linear.weight, n_heads) for linear in projections])
+    has_bias = attention.q_proj.bias is not None
+    bias = torch.cat([_fill(linear.bias, n_heads) for linear in projections]) if has_bias else None
+    of_heads = _fill(attention.o_proj.weight.mT, n_heads).mT
     inner = []
     for some in slices(mlp.fc1.out_features, _INNER_AT_A_TIME):
         into_bias = None if mlp.fc1.bias is None else mlp.fc1.bias[some]
         into = _pack(mlp.fc1.weight[some], into_bias, mlp.activation_fn)
         out_of = _pack(mlp.fc2.weight[:, some], None if some.start else mlp.fc2.bias)  # the bias is added once
         inner.append((into, out_of))
-    output = _pack(attention.o_proj.weight, attention.o_proj.bias)
-    matrices = (weight, attention.o_proj.weight, mlp.fc1.weight, mlp.fc2.weight)
-    n_bytes = torch.bfloat16.itemsize * sum(matrix.numel() for matrix in matrices)
+    output = _pack(of_heads, attention.o_proj.bias)
+    n_bytes = torch.bfloat16.itemsize * sum(one.numel() for one in (weight, of_heads, mlp.fc1.weight, mlp.fc2.weight))
     return Layer(module, _pack(weight, bias), output, tuple(inner), n_bytes)
+
+
+def _fill(of_heads: Tensor, n_heads: int) -> Tensor:
+    """(heads · size, …), each head filled up with zeros to a multiple of `BLOCK`."""
+    heads = of_heads.unflatten(0, (n_heads, -1))
+    filled = heads.new_zeros(n_heads, -(-heads.shape[1] // BLOCK) * BLOCK, *heads.shape[2:])
+    filled[:, : heads.shape[1]] = heads
+    return filled.flatten(0, 1)
 
 
 def run_layers(layers: Sequence[Layer], hidden: Tensor, head_sums: Sequence[Tensor | None], read: Tensor) -> Tensor:
     """As `fast_float32.run_layers`."""
-    batch, tokens, size = hidden.shape
-    n_heads = layers[0].module.attention.num_attention_heads
-    padded = -(-tokens // _MULTIPLE) * _MULTIPLE
-    # What is large is there once, for all layers: what comes and goes would leave holes that nothing else fits in.
-    heads = hidden.new_zeros(3, batch, n_heads, padded, size // n_heads, dtype=torch.bfloat16)
-    rows = max(1, min(batch * padded, _SCORE_BYTES_AT_A_TIME // (heads.itemsize * n_heads * padded)))
-    scores = heads.new_empty(rows * n_heads * padded)
-    for number, (layer, total) in enumerate(zip(layers, head_sums, strict=True), start=1):
-        _project(layer, hidden, heads)
-        query, key, value = heads
-        if number == len(layers):
-            query, hidden = query[:, :, read], hidden[:, read]
-        _attend(query, key, value, tokens, layer.module.attention.scaling, total, scores)
-        attended = query[:, :, : hidden.shape[1]].transpose(1, 2).flatten(2)
-        for clips in slices(batch, clips_together(hidden, _TOKENS_AT_A_TIME)):
-            hidden[clips] += layer.output(attended[clips].flatten(0, 1)).view_as(hidden[clips])
-            _add_mlp(layer, hidden[clips].flatten(0, 1))
-    return hidden
-
-
-def _project(layer: Layer, hidden: Tensor, heads: Tensor) -> None:
-    """Queries, keys and values, (3, batch, heads, tokens and zeros, head size)."""
-    tokens = hidden.shape[1]
+    parts = []
     for clips in slices(len(hidden), clips_together(hidden, _TOKENS_AT_A_TIME)):
-        normed = layer.module.layernorm_before(hidden[clips]).bfloat16()
-        projected = layer.project(normed.flatten(0, 1))
-        for some, part in zip(projected.chunk(3, dim=1), heads[:, clips, :, :tokens], strict=True):
-            of_tokens = part.transpose(1, 2)
-            of_tokens.copy_(some.view(of_tokens.shape))
+        sums_of_clips = [None if total is None else total[clips] for total in head_sums]
+        parts.append(_run_together(layers, hidden[clips], sums_of_clips, read))
+    return torch.cat(parts)
 
 
-def _attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    tokens: int,
-    scaling: float,
-    total: Tensor | None,
-    scores: Tensor,
-) -> None:
-    """Attention of all heads, some rows at a time, or some clips.
+def _run_together(layers: Sequence[Layer], hidden: Tensor, head_sums: Sequence[Tensor | None], read: Tensor) -> Tensor:
+    """Run the layers on some clips, whose tokens go through the matrices together; but each looks at its own only."""
+    attend = _attend_by_tiles if has_amx() else _attend
+    n_clips, tokens, _ = hidden.shape
+    hidden = nn.functional.pad(hidden, (0, 0, 0, -tokens % BLOCK))
+    outputs = [torch.zeros_like(hidden, dtype=torch.bfloat16)]
+    for number, (layer, total) in enumerate(zip(layers, head_sums, strict=True), start=1):
+        is_last = number == len(layers)
+        of_clips = []
+        for clip in range(n_clips):
+            queries = projected = _project(layer, hidden[clip], [output[clip] for output in outputs])
+            if is_last:
+                queries = projected[nn.functional.pad(read, (0, -len(read) % BLOCK))]
+            sums = None if total is None else total[clip]
+            of_clips.append(attend(queries, projected, tokens, layer.module.attention, sums))
+        hidden = hidden[:, read] if is_last else hidden
+        attended = torch.stack(of_clips)[:, : hidden.shape[1]]
+        output = layer.output(attended.flatten(0, 1))
+        norm = layer.module.layernorm_after
+        normed = _add_and_normalize(hidden.flatten(0, 1), [output], norm, norm.bias)
+        outputs = [out_of(into(normed)).view_as(hidden) for into, out_of in layer.inner]
+    return sum(outputs, hidden)
+
+
+def _project(layer: Layer, hidden: Tensor, outputs: Sequence[Tensor]) -> Tensor:
+    """Add outputs of the layer before, and make a clip's queries, keys and values, (tokens, 3 · heads · size).
+
+    What its tokens have in common is projected apart, and not added to keys: attention does not depend on it. What is left
+    of them is small, and so is what it loses when it is rounded.
+    """
+    norm = layer.module.layernorm_before
+    some = sum((output[::_COMMON_OF_EVERY] for output in outputs), hidden[::_COMMON_OF_EVERY])
+    common = norm(some).mean(dim=0, keepdim=True).bfloat16()
+    projected = layer.project(common)[0]
+    projected.chunk(3)[1].zero_()
+    return layer.project(_add_and_normalize(hidden, outputs, norm, norm.bias - common[0]), projected)
+
+
+def _add_and_normalize(hidden: Tensor, outputs: Sequence[Tensor], norm: nn.LayerNorm, bias: Tensor) -> Tensor:
+    """`add_and_normalize`, a part of the rows on each thread: (n, size) bfloat16."""
+    output, *others = outputs
+    *others, more = others or [output[:0]]
+    for other in others:
+        hidden += other
+    normed = torch.empty_like(output)
+    rows, first, second, out = hidden.numpy(), _bits(output), _bits(more), _bits(normed)
+    weight, shift = norm.weight.numpy(), bias.numpy()
+
+    def work(some: slice) -> None:
+        add_and_normalize(rows, first, second, weight, shift, norm.eps, out, some.start, some.stop)
+
+    share_out(work, len(rows))
+    return normed
+
+
+def _attend_by_tiles(queries: Tensor, projected: Tensor, tokens: int, attention: Any, total: Tensor | None) -> Tensor:
+    """`fast_kernels.attend` of one clip, a part of the rows on each thread.
 
     Args:
-        query, key, value: (batch, heads, tokens and zeros, size); the query, which may have fewer, becomes what is
-            attended.
-        total: (batch, tokens of the query, tokens), which becomes the sum of the heads' weights; None where nobody
-            wants it.
-        scores: Memory for them.
+        queries: (rows, 3 · heads · size), where keys and values are not looked at.
+        projected: (tokens and others, 3 · heads · size), where queries are not. Rows, tokens and others, and size are
+            multiples of `BLOCK`.
+        tokens: The others behind them get no attention.
+        total: (rows or fewer, tokens), which becomes the sum of the heads' weights; None where nobody wants it.
+
+    Returns:
+        (rows, heads · size).
     """
-    batch, n_heads, rows, _ = query.shape
-    columns = key.shape[2]
-    most = len(scores) // (n_heads * columns)
+    columns, width = len(projected), projected.shape[1] // 3
+    n_heads, scaling = attention.num_attention_heads, attention.scaling
+    attended = queries.new_empty(len(queries), width)
+    keys, values = queries.new_empty(2, n_heads, columns * width // n_heads)
+    of_queries, given, of_keys, of_values, out = map(_bits, (queries, projected, keys, values, attended))
+    sums = _bits_of_sums(total)
+
+    def put(blocks: slice) -> None:
+        lay_out(given, of_keys, of_values, blocks.start, blocks.stop)
+
+    def work(blocks: slice) -> None:
+        attend(of_queries, of_keys, of_values, scaling, out, tokens, sums, blocks.start, blocks.stop)
+
+    share_out(put, columns // BLOCK)
+    share_out(work, len(queries) // BLOCK)
+    return attended
+
+
+def _attend(queries: Tensor, projected: Tensor, tokens: int, attention: Any, total: Tensor | None) -> Tensor:
+    """As `_attend_by_tiles`, by PyTorch's products, some rows at a time."""
+    rows, columns, n_heads = len(queries), len(projected), attention.num_attention_heads
+    of_heads = (part.view(len(part), 3, n_heads, -1).permute(1, 2, 0, 3) for part in (queries, projected))
+    (query, _, _), (_, key, value) = of_heads
+    attended = query.new_empty(rows, n_heads, query.shape[2])
+    most = max(1, min(rows, _SCORE_BYTES_AT_A_TIME // (query.itemsize * n_heads * columns)))
     n_rows = -(-rows // -(-rows // most))  # parts of about the same size
-    n_clips = min(batch, max(1, most // rows))  # 1, unless all rows are done at once
-    for clips in slices(batch, n_clips):
-        for some in slices(rows, n_rows):
-            part = query[clips, :, some]
-            weights = scores[: part.shape[0] * n_heads * part.shape[2] * columns].view(*part.shape[:3], columns)
-            of_each = weights.flatten(0, 1)
-            torch.bmm(part.flatten(0, 1), key[clips].flatten(0, 1).mT, out=of_each)
-            sums = weights.new_empty(0, 0, 0, dtype=torch.float16) if total is None else total[clips, some]
-            _weigh(weights, scaling, tokens, sums)
-            part.copy_(torch.bmm(of_each, value[clips].flatten(0, 1)).view_as(part))
+    memory = query.new_empty(n_heads * n_rows * columns)
+    for some in slices(rows, n_rows):
+        part = query[:, some]
+        scores = memory[: part.shape[1] * n_heads * columns].view(n_heads, -1, columns)
+        torch.bmm(part, key.mT, out=scores)
+        _weigh(scores, attention.scaling, tokens, None if total is None else total[some])
+        attended[some] = torch.bmm(scores, value).transpose(0, 1)
+    return attended.flatten(1)
 
 
-def _weigh(scores: Tensor, scaling: float, tokens: int, sums: Tensor) -> None:
+def _weigh(scores: Tensor, scaling: float, tokens: int, total: Tensor | None) -> None:
     """`attention_weights`, a part of the rows on each thread."""
-    bits, bits_of_sums = (values.view(torch.uint16).numpy() for values in (scores, sums))
+    bits, sums = _bits(scores), _bits_of_sums(total)
 
     def work(rows: slice) -> None:
-        attention_weights(bits, scaling, tokens, bits_of_sums, rows.start, rows.stop)
+        attention_weights(bits, scaling, tokens, sums, rows.start, rows.stop)
 
-    share_out(work, len(bits) * bits.shape[2])
+    share_out(work, scores.shape[1])
 
 
-def _add_mlp(layer: Layer, rows: Tensor) -> None:
-    """Add the inner layer's output, (n, size)."""
-    normed = layer.module.layernorm_after(rows).bfloat16()
-    for into, out_of in layer.inner:
-        rows += out_of(into(normed))
+def _bits(values: Tensor) -> np.ndarray:
+    return values.view(torch.uint16).numpy()
+
+
+def _bits_of_sums(total: Tensor | None) -> np.ndarray:
+    return np.empty((0, 0), np.uint16) if total is None else _bits(total)
 
 
 def _pack(weight: Tensor, bias: Tensor | None = None, activation: nn.Module | None = None) -> Linear:
     """A linear layer in bfloat16, and the activation of its output, the matrix laid out as oneDNN multiplies it."""
     matrix = weight.to(torch.bfloat16, memory_format=torch.contiguous_format)
-    bias = None if bias is None else bias.bfloat16()
+    own_bias = None if bias is None else bias.bfloat16()
+    is_fused = False
     if torch.backends.mkldnn.is_available():
         packed = torch.ops.mkldnn._reorder_linear_weight(matrix)
         is_fused = isinstance(activation, GELUActivation)
         kind = "gelu" if is_fused else "none"
 
-        def linear(inputs: Tensor) -> Tensor:
+        def linear(inputs: Tensor, bias: Tensor | None = own_bias) -> Tensor:
             return torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, kind, [], "none")
 
     else:
-        is_fused = False
-        linear = partial(nn.functional.linear, weight=matrix, bias=bias)
+
+        def linear(inputs: Tensor, bias: Tensor | None = own_bias) -> Tensor:
+            return nn.functional.linear(inputs, matrix, bias)
+
     return linear if activation is None or is_fused else lambda inputs: activation(linear(inputs))

@@ -98,11 +98,22 @@ def test_without_biases(tmp_path: Path) -> None:
 # In bfloat16.
 
 
+@pytest.fixture(params=["PyTorch's products", "matrix unit"])
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Who multiplies queries, keys and values."""
+    if request.param == "PyTorch's products":
+        monkeypatch.setattr(fast_bfloat16, "has_amx", lambda: False)
+    elif not fast_bfloat16.has_amx():
+        pytest.skip("this processor has no matrix unit (AMX)")
+    return request.param
+
+
 @pytest.mark.parametrize(
     ("bytes_at_a_time", "tokens_at_a_time", "inner_at_a_time"),
     [(1, 1, 20), (4000, 223, 53), (2 * 2 * 224 * 224, 446, 16), (10**9, 10**9, 10**9)],
 )
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
+@pytest.mark.usefixtures("by")
 def test_bfloat16_whatever_is_done_at_a_time(
     bytes_at_a_time: int, tokens_at_a_time: int, inner_at_a_time: int, activation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,8 +128,9 @@ def test_bfloat16_whatever_is_done_at_a_time(
     np.testing.assert_allclose(answer.logits, exact.logits, atol=0.03)
     assert np.ptp(exact.logits.numpy()) > 0.3
     for got, expected in zip(answer.head_sums, exact.head_sums, strict=True):
-        np.testing.assert_allclose(got.float(), expected, rtol=0.02, atol=0.02)
-        assert (got.float() - expected).abs().mean() < 4e-2 * expected.mean()
+        # Scores are rounded by as much as they are large, and a few weights move with them; most move by little.
+        np.testing.assert_allclose(got.float(), expected, rtol=0.02, atol=0.03)
+        assert (got.float() - expected).abs().mean() < 3e-2 * expected.mean()
     rows = answer.head_sums[-1].any(dim=-1)
     assert torch.equal(rows, exact.head_sums[-1].any(dim=-1))
     assert rows.sum(dim=1).tolist() == [3, 3, 3]
@@ -153,6 +165,7 @@ def assert_near(got: Inspection, exact: Inspection) -> None:
 
 @pytest.mark.parametrize("name", shipped_names())
 @pytest.mark.parametrize("source", ["samples", "recordings"])
+@pytest.mark.usefixtures("by")
 def test_bfloat16_on_the_shipped_checkpoints(source: str, name: str) -> None:
     checkpoint = load_checkpoint(name)
     clips = [read_audio(path) for path in clips_of(source, 20)]
@@ -163,6 +176,7 @@ def test_bfloat16_on_the_shipped_checkpoints(source: str, name: str) -> None:
     assert correlation(got, exact) > 0.9999
 
 
+@pytest.mark.usefixtures("by")
 def test_bfloat16_at_the_published_width(base_width: Path) -> None:
     checkpoint = load_checkpoint(base_width)
     (path,) = sample_clips(1)
@@ -170,6 +184,7 @@ def test_bfloat16_at_the_published_width(base_width: Path) -> None:
     assert_near(inspect(clip, checkpoint, "bfloat16"), inspect(clip, checkpoint, "float32"))
 
 
+@pytest.mark.usefixtures("by")
 def test_bfloat16_where_attention_is_nearly_uniform(tmp_path: Path) -> None:
     """Weights as Transformers starts them: what tells patches apart are the last digits of the head means."""
     torch.manual_seed(0)
@@ -182,6 +197,7 @@ def test_bfloat16_where_attention_is_nearly_uniform(tmp_path: Path) -> None:
     assert correlation([got], [exact]) > 0.9999
 
 
+@pytest.mark.usefixtures("by")
 def test_a_batch_and_a_patch_in_bfloat16(tmp_path: Path) -> None:
     checkpoint = load_checkpoint(save_tiny(tmp_path))
     clips = [waveform(noise(seconds, seed)) for seed, seconds in enumerate((0.61, 0.03, 2.0))]
@@ -268,7 +284,9 @@ def test_bfloat16_weights_are_made_once_and_counted(tmp_path: Path, monkeypatch:
     for visitor in visitors:
         visitor.join()
     assert len(made) == 1
-    n_matrix = 3 * (4 * 34 * 34 + 2 * 34 * 53)  # layers · numbers in the matrices of each
+    n_matrix = 3 * (
+        4 * 34 * 64 + 2 * 34 * 53
+    )  # layers · numbers in the matrices of each; two heads of 17 are filled up
     assert checkpoint.n_bytes == before + 2 * n_matrix
 
 

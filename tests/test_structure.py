@@ -31,6 +31,7 @@ ROOMS = (
     "resynthesis",
     "attention",
     "gpu",
+    "amx",
     "fast_kernels",
     "fast_float32",
     "fast_bfloat16",
