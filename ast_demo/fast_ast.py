@@ -90,7 +90,7 @@ def make_fast(model: nn.Module, precision: Precision) -> FastAST:
     """Make an `ASTForAudioClassification` on the CPU ready for `run`. In float32 all of its weights are shared."""
     ast: Any = model.audio_spectrogram_transformer
     if precision == "float32":
-        return FastAST(model, precision, tuple(ast.layers), fast_float32.run_layers, 0)
+        return FastAST(model, precision, fast_float32.make_layers(ast.layers), fast_float32.run_layers, 0)
     from ast_demo import fast_bfloat16  # its compiler takes a moment to import
 
     made = fast_bfloat16.make_layers(ast.layers)

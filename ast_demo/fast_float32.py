@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers.activations import GELUActivation
 
-from ast_demo.threads import slices
+from ast_demo.threads import share_out, slices
 
 # So many tokens go through the matrices together, or one clip: enough for large products, few enough to take little memory.
 _TOKENS_AT_A_TIME = 2560
@@ -16,6 +18,14 @@ _TOKENS_AT_A_TIME = 2560
 _WEIGHT_BYTES_AT_A_TIME = 1 << 22
 # So many tokens get the activation at a time: what it writes stays in the cache, and needs no memory of its own.
 _ACTIVATED_AT_A_TIME = 101
+
+
+def make_layers(modules: Iterable[Any]) -> tuple[Any, ...]:
+    """`ASTLayer`s as they are; compile what is to be compiled."""
+    layers = tuple(modules)
+    if next(layers[0].parameters()).is_cpu:
+        _weigh(torch.zeros(1, 1, 1, 1), 1.0, torch.zeros(1, 1, 1))
+    return layers
 
 
 def run_layers(layers: Sequence[Any], hidden: Tensor, head_sums: Sequence[Tensor | None], read: Tensor) -> Tensor:
@@ -34,7 +44,8 @@ def run_layers(layers: Sequence[Any], hidden: Tensor, head_sums: Sequence[Tensor
     # What is large is there once, for all layers: what comes and goes would leave holes that nothing else fits in.
     together = min(len(hidden), clips_together(hidden, _TOKENS_AT_A_TIME)) * hidden.shape[1]
     inner = layers[0].mlp.fc1.out_features
-    room = hidden.new_empty(max(3 * hidden.numel() + together * hidden.shape[2], together * inner))
+    beside_heads = max(together * hidden.shape[2], _WEIGHT_BYTES_AT_A_TIME // hidden.itemsize)
+    room = hidden.new_empty(max(3 * hidden.numel() + beside_heads, together * inner))
     for number, (layer, total) in enumerate(zip(layers, head_sums, strict=True), start=1):
         hidden = _run_layer(layer, hidden, room, total, read if number == len(layers) else None)
     return hidden
@@ -44,7 +55,7 @@ def _run_layer(layer: Any, hidden: Tensor, room: Tensor, total: Tensor | None, r
     """One layer, in place; or of the rows that are read only.
 
     Args:
-        room: For queries, keys and values of all clips, and a projection of some; or for the inner layer of some.
+        room: For queries, keys and values of all clips, and a projection of some or weights; or for the inner layer of some.
     """
     attention = layer.attention
     batch, tokens, _ = hidden.shape
@@ -63,7 +74,7 @@ def _run_layer(layer: Any, hidden: Tensor, room: Tensor, total: Tensor | None, r
     if total is None:
         query = nn.functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
     else:
-        _attend(query, key, value, attention.scaling, total)
+        _attend(query, key, value, attention.scaling, total, room[heads.numel() :])
     attended = query.transpose(1, 2).flatten(2)
     for clips in groups:
         rows = hidden[clips].flatten(0, 1)
@@ -71,7 +82,7 @@ def _run_layer(layer: Any, hidden: Tensor, room: Tensor, total: Tensor | None, r
         expanded = room[: len(rows) * layer.mlp.fc1.out_features].view(len(rows), -1)
         _write(layer.mlp.fc1, layer.layernorm_after(rows), expanded)
         for few in expanded.split(_ACTIVATED_AT_A_TIME):
-            few.copy_(layer.mlp.activation_fn(few))
+            _activate(layer.mlp.activation_fn, few)
         _add(layer.mlp.fc2, expanded, rows)
     return hidden
 
@@ -91,35 +102,59 @@ def _add(linear: nn.Linear, inputs: Tensor, total: Tensor) -> None:
         total += linear.bias
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float, total: Tensor) -> None:
+def _activate(activation: nn.Module, values: Tensor) -> None:
+    """In place."""
+    if isinstance(activation, GELUActivation):
+        torch.ops.aten.gelu_(values)
+    else:
+        values.copy_(activation(values))
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float, total: Tensor, memory: Tensor) -> None:
     """Attention, of so many heads at a time as there are threads, and some rows or some clips.
 
     Args:
         query, key, value: (batch, heads, tokens, size); the query, which may have fewer tokens, becomes what is attended.
         total: (batch, tokens of the query, tokens), which becomes the sum of the heads' weights.
+        memory: For weights.
     """
     batch, n_heads, rows, _ = query.shape
     tokens = key.shape[2]
     heads_at_once = min(n_heads, torch.get_num_threads())
     room = max(1, _WEIGHT_BYTES_AT_A_TIME // (query.itemsize * heads_at_once * tokens))
     n_rows, n_clips = min(rows, room), min(batch, max(1, room // rows))  # 1, unless all rows are done at once
-    memory = query.new_empty(n_clips * heads_at_once * n_rows * tokens)
     for clips in slices(batch, n_clips):
         for some in slices(rows, n_rows):
-            place = total[clips, some]
+            place = total[clips, some].zero_()
             for heads in slices(n_heads, heads_at_once):
                 part = query[clips, heads, some]
                 weights = memory[: part.shape[1] * place.numel()].view(*part.shape[:3], tokens)
                 of_each = weights.flatten(0, 1)
                 keys = key[clips, heads].flatten(0, 1).mT
-                torch.baddbmm(of_each, part.flatten(0, 1), keys, beta=0, alpha=scaling, out=of_each)
-                torch.softmax(of_each, -1, out=of_each)
+                torch.bmm(part.flatten(0, 1), keys, out=of_each)
+                _weigh(weights, scaling, place)
                 part.copy_(torch.bmm(of_each, value[clips, heads].flatten(0, 1)).view_as(part))
-                for head, of_head in enumerate(weights.unbind(1), heads.start):
-                    if head:
-                        place += of_head
-                    else:
-                        place.copy_(of_head)
+
+
+def _weigh(scores: Tensor, scaling: float, total: Tensor) -> None:
+    """Make scores into weights, and add them up over the heads.
+
+    Args:
+        scores: (clips, heads, rows, tokens).
+        total: (clips, rows, tokens).
+    """
+    if not scores.is_cpu:
+        torch.softmax(scores.mul_(scaling), -1, out=scores)
+        total += scores.sum(dim=1)
+        return
+    from ast_demo.fast_kernels import attention_weights_float32  # its compiler takes a moment to import
+
+    for of_clip, sums in zip(scores.numpy(), total.numpy(), strict=True):
+
+        def work(rows: slice, of_clip: np.ndarray = of_clip, sums: np.ndarray = sums) -> None:
+            attention_weights_float32(of_clip, scaling, sums, rows.start, rows.stop)
+
+        share_out(work, len(sums))
 
 
 def clips_together(hidden: Tensor, most_tokens: int) -> int:
