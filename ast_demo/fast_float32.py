@@ -60,31 +60,43 @@ def _run_layer(layer: Any, hidden: Tensor, room: Tensor, total: Tensor | None, r
     attention = layer.attention
     batch, tokens, _ = hidden.shape
     heads = room[: 3 * hidden.numel()].view(3, batch, attention.num_attention_heads, tokens, -1)
+    beside = room[heads.numel() :]
     groups = slices(batch, clips_together(hidden, _TOKENS_AT_A_TIME))
     for clips in groups:
-        normed = layer.layernorm_before(hidden[clips]).flatten(0, 1)
-        projected = room[3 * hidden.numel() :][: normed.numel()].view_as(normed)
-        for part, linear in zip(heads, (attention.q_proj, attention.k_proj, attention.v_proj), strict=True):
-            one = part[clips].transpose(1, 2)
-            _write(linear, normed, projected)
-            one.copy_(projected.view(one.shape))
+        _project(layer, hidden[clips], heads[:, clips], beside)
     query, key, value = heads
     if read is not None:
         query, hidden = query[:, :, read], hidden[:, read]
     if total is None:
         query = nn.functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
     else:
-        _attend(query, key, value, attention.scaling, total, room[heads.numel() :])
-    attended = query.transpose(1, 2).flatten(2)
+        _attend(query, key, value, attention.scaling, total, beside)
     for clips in groups:
         rows = hidden[clips].flatten(0, 1)
-        _add(attention.o_proj, attended[clips].flatten(0, 1), rows)
-        expanded = room[: len(rows) * layer.mlp.fc1.out_features].view(len(rows), -1)
-        _write(layer.mlp.fc1, layer.layernorm_after(rows), expanded)
-        for few in expanded.split(_ACTIVATED_AT_A_TIME):
-            _activate(layer.mlp.activation_fn, few)
-        _add(layer.mlp.fc2, expanded, rows)
+        _add(attention.o_proj, query[clips].transpose(1, 2).reshape(rows.shape), rows)
+    for clips in groups:
+        _add_mlp(layer, hidden[clips].flatten(0, 1), room)
     return hidden
+
+
+def _project(layer: Any, hidden: Tensor, heads: Tensor, room: Tensor) -> None:
+    """Of (clips, tokens, size), queries, keys and values, (3, clips, heads, tokens, size)."""
+    normed = layer.layernorm_before(hidden).flatten(0, 1)
+    projected = room[: normed.numel()].view_as(normed)
+    attention = layer.attention
+    for part, linear in zip(heads, (attention.q_proj, attention.k_proj, attention.v_proj), strict=True):
+        _write(linear, normed, projected)
+        of_tokens = part.transpose(1, 2)
+        of_tokens.copy_(projected.view(of_tokens.shape))
+
+
+def _add_mlp(layer: Any, rows: Tensor, room: Tensor) -> None:
+    """Add the inner layer's output, (n, size)."""
+    expanded = room[: len(rows) * layer.mlp.fc1.out_features].view(len(rows), -1)
+    _write(layer.mlp.fc1, layer.layernorm_after(rows), expanded)
+    for few in expanded.split(_ACTIVATED_AT_A_TIME):
+        _activate(layer.mlp.activation_fn, few)
+    _add(layer.mlp.fc2, expanded, rows)
 
 
 def _write(linear: nn.Linear, inputs: Tensor, out: Tensor) -> None:

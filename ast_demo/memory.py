@@ -3,7 +3,8 @@
 The C library keeps what was freed for the next time, apart for each thread that allocates: a program that serves many
 visitors from many threads comes to hold several times what it uses. So few threads' shares are kept apart, and what is
 large is asked of the system each time and given back at once, as glibc does until it has seen that size for the first
-time. See docs/hosting.md.
+time. What a layer of a model writes is not as large: to be given that anew each time took an AST of the published size
+half as long again. See docs/hosting.md.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import threading
 
 _ARENA_MAX, _MMAP_THRESHOLD = -8, -3  # as malloc.h calls them: M_ARENA_MAX, M_MMAP_THRESHOLD
-_ARENAS, _LARGE_BYTES = 2, 1_000_000
+_ARENAS, _LARGE_BYTES = 2, 8_000_000
 
 
 def keep_small(every_s: float, ended: threading.Event) -> None:

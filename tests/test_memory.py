@@ -40,24 +40,16 @@ def test_what_was_freed_goes_back_to_the_system() -> None:
     assert after_mb < 40
 
 
-THREADS = """
+HOLES = """
 import threading
 import psutil
 from ast_demo.memory import keep_small
 {start}
-before = psutil.Process().memory_info().rss / 1e6
-
-def visit():
-    held = bytearray(b"1" * 20_000_000)
-    del held
-    few = [bytearray(b"1" * 3_000_000) for _ in range(5)]
-
-for _ in range(3):
-    visitors = [threading.Thread(target=visit) for _ in range(8)]
-    for visitor in visitors:
-        visitor.start()
-    for visitor in visitors:
-        visitor.join()
+before, many = psutil.Process().memory_info().rss / 1e6, 20_000_000
+held = b"1" * many
+del held
+few = [b"1" * size for size in (9_000_000, 100_000) * 5]
+del few[::2]  # each below one that stays
 print(psutil.Process().memory_info().rss / 1e6 - before)
 """
 
@@ -65,7 +57,7 @@ print(psutil.Process().memory_info().rss / 1e6 - before)
 @pytest.mark.skipif(_find_glibc() is None, reason="this C library gives memory back by itself, or cannot be asked to")
 def test_what_is_large_goes_back_at_once() -> None:
     def held_mb(start: str) -> float:
-        program = THREADS.format(start=start)
+        program = HOLES.format(start=start)
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
         return float(done.stdout)
 
