@@ -16,8 +16,8 @@ from ast_demo.threads import share_out, slices
 _TOKENS_AT_A_TIME = 2560
 # Weights of so many bytes are in work at a time: few enough for the processor's cache.
 _WEIGHT_BYTES_AT_A_TIME = 1 << 22
-# So many tokens get the activation at a time: what it writes stays in the cache, and needs no memory of its own.
-_ACTIVATED_AT_A_TIME = 101
+# So many tokens are normalized or activated at a time: what that writes stays in the cache, and takes little memory.
+_ROWS_AT_A_TIME = 101
 
 
 def make_layers(modules: Iterable[Any]) -> tuple[Any, ...]:
@@ -43,9 +43,9 @@ def run_layers(layers: Sequence[Any], hidden: Tensor, head_sums: Sequence[Tensor
     """
     # What is large is there once, for all layers: what comes and goes would leave holes that nothing else fits in.
     together = min(len(hidden), clips_together(hidden, _TOKENS_AT_A_TIME)) * hidden.shape[1]
-    inner = layers[0].mlp.fc1.out_features
-    beside_heads = max(together * hidden.shape[2], _WEIGHT_BYTES_AT_A_TIME // hidden.itemsize)
-    room = hidden.new_empty(max(3 * hidden.numel() + beside_heads, together * inner))
+    size, inner = hidden.shape[2], layers[0].mlp.fc1.out_features
+    beside_heads = max(together * size, _WEIGHT_BYTES_AT_A_TIME // hidden.itemsize)
+    room = hidden.new_empty(max(3 * hidden.numel() + beside_heads, together * (inner + size)))
     for number, (layer, total) in enumerate(zip(layers, head_sums, strict=True), start=1):
         hidden = _run_layer(layer, hidden, room, total, read if number == len(layers) else None)
     return hidden
@@ -55,7 +55,8 @@ def _run_layer(layer: Any, hidden: Tensor, room: Tensor, total: Tensor | None, r
     """One layer, in place; or of the rows that are read only.
 
     Args:
-        room: For queries, keys and values of all clips, and a projection of some or weights; or for the inner layer of some.
+        room: For queries, keys and values of all clips, and a projection of some or weights; or for the inner layer of some
+            and what it is made from.
     """
     attention = layer.attention
     batch, tokens, _ = hidden.shape
@@ -71,9 +72,9 @@ def _run_layer(layer: Any, hidden: Tensor, room: Tensor, total: Tensor | None, r
         query = nn.functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
     else:
         _attend(query, key, value, attention.scaling, total, beside)
-    for clips in groups:
-        rows = hidden[clips].flatten(0, 1)
-        _add(attention.o_proj, query[clips].transpose(1, 2).reshape(rows.shape), rows)
+    attended = key.reshape(-1)[: hidden.numel()].view_as(hidden)  # nobody reads keys any more
+    attended.view(*hidden.shape[:2], -1, query.shape[3]).copy_(query.transpose(1, 2))
+    _add(attention.o_proj, attended.flatten(0, 1), hidden.flatten(0, 1))
     for clips in groups:
         _add_mlp(layer, hidden[clips].flatten(0, 1), room)
     return hidden
@@ -81,10 +82,11 @@ def _run_layer(layer: Any, hidden: Tensor, room: Tensor, total: Tensor | None, r
 
 def _project(layer: Any, hidden: Tensor, heads: Tensor, room: Tensor) -> None:
     """Of (clips, tokens, size), queries, keys and values, (3, clips, heads, tokens, size)."""
-    normed = layer.layernorm_before(hidden).flatten(0, 1)
-    projected = room[: normed.numel()].view_as(normed)
     attention = layer.attention
-    for part, linear in zip(heads, (attention.q_proj, attention.k_proj, attention.v_proj), strict=True):
+    projected, normed = room[: hidden.numel()].view(-1, hidden.shape[2]), heads[0].reshape(-1, hidden.shape[2])
+    _normalize(layer.layernorm_before, hidden.flatten(0, 1), normed)
+    # Queries last, as they take the place of what they are made from.
+    for part, linear in ((heads[2], attention.v_proj), (heads[1], attention.k_proj), (heads[0], attention.q_proj)):
         _write(linear, normed, projected)
         of_tokens = part.transpose(1, 2)
         of_tokens.copy_(projected.view(of_tokens.shape))
@@ -92,11 +94,19 @@ def _project(layer: Any, hidden: Tensor, heads: Tensor, room: Tensor) -> None:
 
 def _add_mlp(layer: Any, rows: Tensor, room: Tensor) -> None:
     """Add the inner layer's output, (n, size)."""
-    expanded = room[: len(rows) * layer.mlp.fc1.out_features].view(len(rows), -1)
-    _write(layer.mlp.fc1, layer.layernorm_after(rows), expanded)
-    for few in expanded.split(_ACTIVATED_AT_A_TIME):
+    n_inner = len(rows) * layer.mlp.fc1.out_features
+    expanded, normed = room[:n_inner].view(len(rows), -1), room[n_inner:][: rows.numel()].view_as(rows)
+    _normalize(layer.layernorm_after, rows, normed)
+    _write(layer.mlp.fc1, normed, expanded)
+    for few in expanded.split(_ROWS_AT_A_TIME):
         _activate(layer.mlp.activation_fn, few)
     _add(layer.mlp.fc2, expanded, rows)
+
+
+def _normalize(norm: nn.LayerNorm, rows: Tensor, normed: Tensor) -> None:
+    """Write the norm where it shall be."""
+    for few, place in zip(rows.split(_ROWS_AT_A_TIME), normed.split(_ROWS_AT_A_TIME), strict=True):
+        place.copy_(norm(few))
 
 
 def _write(linear: nn.Linear, inputs: Tensor, out: Tensor) -> None:
@@ -156,8 +166,7 @@ def _weigh(scores: Tensor, scaling: float, total: Tensor) -> None:
         total: (clips, rows, tokens).
     """
     if not scores.is_cpu:
-        torch.softmax(scores.mul_(scaling), -1, out=scores)
-        total += scores.sum(dim=1)
+        _weigh_by_operations(scores, scaling, total)
         return
     from ast_demo.fast_kernels import attention_weights_float32  # its compiler takes a moment to import
 
@@ -167,6 +176,12 @@ def _weigh(scores: Tensor, scaling: float, total: Tensor) -> None:
             attention_weights_float32(of_clip, scaling, sums, rows.start, rows.stop)
 
         share_out(work, len(sums))
+
+
+def _weigh_by_operations(scores: Tensor, scaling: float, total: Tensor) -> None:
+    """As `_weigh`, for a GPU."""
+    torch.softmax(scores.mul_(scaling), -1, out=scores)
+    total += scores.sum(dim=1)
 
 
 def clips_together(hidden: Tensor, most_tokens: int) -> int:

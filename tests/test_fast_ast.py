@@ -73,7 +73,7 @@ def test_whatever_is_done_at_a_time(
     eager = ASTForAudioClassification.from_pretrained(save(model, tmp_path), attn_implementation="eager").eval()
     monkeypatch.setattr(fast_float32, "_WEIGHT_BYTES_AT_A_TIME", bytes_at_a_time)
     monkeypatch.setattr(fast_float32, "_TOKENS_AT_A_TIME", tokens_at_a_time)
-    monkeypatch.setattr(fast_float32, "_ACTIVATED_AT_A_TIME", min(tokens_at_a_time, 7))
+    monkeypatch.setattr(fast_float32, "_ROWS_AT_A_TIME", min(tokens_at_a_time, 7))
     answer = run(make_fast(model, "float32"), inputs)
     assert [tuple(mean.shape) for mean in answer.head_sums] == [(3, 223, 223)] * 3
     for clip, one in enumerate(inputs.numpy()):
@@ -84,6 +84,17 @@ def test_whatever_is_done_at_a_time(
             np.testing.assert_allclose(mean, expected, atol=1e-6)
         np.testing.assert_allclose(means[-1][:2], attentions[-1].mean(axis=0)[:2], atol=1e-6)
         assert not answer.head_sums[-1][clip, 2:].any()  # nobody reads them
+
+
+def test_weights_in_single_precision() -> None:
+    """Added to what is there; and a GPU's operations do the same."""
+    scores = torch.randn(2, 3, 7, 301, generator=torch.Generator().manual_seed(0)) * 30
+    expected = (scores.double() * 0.125).softmax(-1)
+    for weigh in (fast_float32._weigh, fast_float32._weigh_by_operations):
+        weights, total = scores.clone(), torch.ones(2, 7, 301)
+        weigh(weights, 0.125, total)
+        torch.testing.assert_close(weights.double(), expected, rtol=2e-6, atol=1e-30)
+        torch.testing.assert_close(total.double(), 1 + expected.sum(1), rtol=3e-7, atol=0)
 
 
 def test_without_biases(tmp_path: Path) -> None:
