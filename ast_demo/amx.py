@@ -13,6 +13,7 @@ this one changes that one, too.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -25,8 +26,9 @@ from numba.extending import intrinsic
 _TILE_BYTES = 1024
 
 
-def has_amx() -> bool:
-    """Whether the processor has the unit, and the system and the compiler let this process use it."""
+@cache
+def may_use_amx() -> bool:
+    """Whether the processor has the unit, and the system and the compiler let this process use it; asks the system for it."""
     asked_for: str | None = config.CPU_FEATURES  # type: ignore[attr-defined]  # from the environment
     features = get_host_cpu_features() if asked_for is None else asked_for
     known = "+amx-bf16" in features.split(",") and torch.cpu.get_capabilities().get("amx_bf16", False)
@@ -51,6 +53,7 @@ def _address(builder: ir.IRBuilder, start: Any, n_bytes: Any) -> Any:
 
 
 def _instruction(describe: Callable[..., Any]) -> Callable[..., Any]:
+    """`intrinsic`, of which a type checker would think that it is called with Numba's context."""
     return intrinsic(describe)
 
 
@@ -66,18 +69,25 @@ def use_wide_vectors(_: Any) -> Any:
 
 
 @_instruction
-def configure(_: Any, configuration: Any) -> Any:
-    """Set the tiles up, from 64 bytes."""
+def configure(_: Any) -> Any:
+    """Set all eight tiles up, as registers of 16 rows of 64 bytes."""
 
-    def code(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
-        _emit(builder, "ldtilecfg", _address(builder, arguments[0], _bytes(0)))
+    def code(context: Any, builder: ir.IRBuilder, *_: Any) -> Any:
+        palette, bytes_of_row, rows = [1], [64, 0] * 8, [16] * 8
+        configuration = [*palette, *[0] * 15, *bytes_of_row, *[0] * 16, *rows, *[0] * 8]
+        kind = ir.ArrayType(ir.IntType(8), 64)
+        place = builder.alloca(kind)
+        builder.store(ir.Constant(kind, configuration), place)
+        _emit(builder, "ldtilecfg", builder.bitcast(place, ir.IntType(8).as_pointer()))
         return context.get_dummy_value()
 
-    return types.void(types.int64), code
+    return types.void(), code
 
 
 @_instruction
 def release(_: Any) -> Any:
+    """Leave the tiles as they are when nobody uses them."""
+
     def code(context: Any, builder: ir.IRBuilder, *_: Any) -> Any:
         _emit(builder, "tilerelease")
         return context.get_dummy_value()

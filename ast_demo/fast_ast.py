@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -29,7 +30,8 @@ from ast_demo.settings import PrecisionChoice
 
 Precision = Literal["float32", "bfloat16"]
 
-# From this size on, a clip of 10 s takes about a second in float32; below, bfloat16 would save what nobody notices.
+# From this size on, a clip of 10 s takes about a second in float32; below, bfloat16, or what is compiled, would save what nobody
+# notices.
 _LARGE = 50_000_000
 
 
@@ -71,7 +73,8 @@ def choose_precision(choice: PrecisionChoice, n_parameters: int) -> Precision:
     """The number format to compute in.
 
     `auto` is float32, and so exact to rounding, unless the processor multiplies bfloat16 natively and the model is
-    large: then bfloat16 takes a quarter to a half of the time, and moves scores by up to 0.02. On a GPU that is lent, it is float32 too.
+    large: then bfloat16 takes a quarter to a half of the time, and moves scores by up to 0.02. On a GPU that is lent, it
+    is float32 too.
     """
     if is_lent(run_elsewhere):
         return "float32"
@@ -90,7 +93,10 @@ def make_fast(model: nn.Module, precision: Precision) -> FastAST:
     """Make an `ASTForAudioClassification` on the CPU ready for `run`. In float32 all of its weights are shared."""
     ast: Any = model.audio_spectrogram_transformer
     if precision == "float32":
-        return FastAST(model, precision, fast_float32.make_layers(ast.layers), fast_float32.run_layers, 0)
+        is_large = next(model.parameters()).is_cpu and sum(weight.numel() for weight in model.parameters()) >= _LARGE
+        weigh = fast_float32.weigh_by_kernel if is_large else fast_float32.weigh_by_operations
+        weigh(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1))  # compiles what is to be compiled
+        return FastAST(model, precision, tuple(ast.layers), partial(fast_float32.run_layers, weigh=weigh), 0)
     from ast_demo import fast_bfloat16  # its compiler takes a moment to import
 
     made = fast_bfloat16.make_layers(ast.layers)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import GELUActivation
 
-from ast_demo.amx import has_amx
+from ast_demo.amx import may_use_amx
 from ast_demo.fast_float32 import clips_together
 from ast_demo.fast_kernels import BLOCK, add_and_normalize, attend, attention_weights, lay_out
 from ast_demo.threads import share_out, slices
@@ -32,7 +32,6 @@ _INNER_AT_A_TIME = 1536
 _COMMON_OF_EVERY = 20
 
 Linear = Callable[..., Tensor]  # of (n, size), and of another bias than its own
-Attend = Callable[[Tensor, Tensor, int, Any, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def run_layers(layers: Sequence[Layer], hidden: Tensor, head_sums: Sequence[Tens
 
 def _run_together(layers: Sequence[Layer], hidden: Tensor, head_sums: Sequence[Tensor | None], read: Tensor) -> Tensor:
     """Run the layers on some clips, whose tokens go through the matrices together; but each looks at its own only."""
-    attend = _attend_by_tiles if has_amx() else _attend
+    attend_to = _attend_by_tiles if may_use_amx() else _attend
     n_clips, tokens, _ = hidden.shape
     hidden = nn.functional.pad(hidden, (0, 0, 0, -tokens % BLOCK))
     outputs = [torch.zeros_like(hidden, dtype=torch.bfloat16)]
@@ -110,12 +109,12 @@ def _run_together(layers: Sequence[Layer], hidden: Tensor, head_sums: Sequence[T
             if is_last:
                 queries = projected[nn.functional.pad(read, (0, -len(read) % BLOCK))]
             sums = None if total is None else total[clip]
-            of_clips.append(attend(queries, projected, tokens, layer.module.attention, sums))
+            of_clips.append(attend_to(queries, projected, tokens, layer.module.attention, sums))
         hidden = hidden[:, read] if is_last else hidden
         attended = torch.stack(of_clips)[:, : hidden.shape[1]]
         output = layer.output(attended.flatten(0, 1))
         norm = layer.module.layernorm_after
-        normed = _add_and_normalize(hidden.flatten(0, 1), [output], norm, norm.bias)
+        normed = _add_and_normalize(hidden.view(output.shape), [output], norm, norm.bias)
         outputs = [out_of(into(normed)).view_as(hidden) for into, out_of in layer.inner]
     return sum(outputs, hidden)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from transformers.activations import GELUActivation
 
 from ast_demo.threads import share_out, slices
 
+Weigh = Callable[[Tensor, Tensor], None]
+
 # So many tokens go through the matrices together, or one clip: enough for large products, few enough to take little memory.
 _TOKENS_AT_A_TIME = 2560
 # Weights of so many bytes are in work at a time: few enough for the processor's cache.
@@ -20,15 +22,9 @@ _WEIGHT_BYTES_AT_A_TIME = 1 << 22
 _ROWS_AT_A_TIME = 101
 
 
-def make_layers(modules: Iterable[Any]) -> tuple[Any, ...]:
-    """`ASTLayer`s as they are; compile what is to be compiled."""
-    layers = tuple(modules)
-    if next(layers[0].parameters()).is_cpu:
-        _weigh(torch.zeros(1, 1, 1, 1), 1.0, torch.zeros(1, 1, 1))
-    return layers
-
-
-def run_layers(layers: Sequence[Any], hidden: Tensor, head_sums: Sequence[Tensor | None], read: Tensor) -> Tensor:
+def run_layers(
+    layers: Sequence[Any], hidden: Tensor, head_sums: Sequence[Tensor | None], read: Tensor, weigh: Weigh
+) -> Tensor:
     """Run all layers.
 
     Args:
@@ -37,6 +33,7 @@ def run_layers(layers: Sequence[Any], hidden: Tensor, head_sums: Sequence[Tensor
         head_sums: For each layer what becomes the sum of the heads' weights, (batch, tokens, tokens), of the last layer
             (batch, rows that are read, tokens); or None.
         read: (n,) the tokens whose rows of the last layer are read.
+        weigh: `weigh_by_kernel`, or `weigh_by_operations`.
 
     Returns:
         (batch, rows that are read, size).
@@ -47,11 +44,13 @@ def run_layers(layers: Sequence[Any], hidden: Tensor, head_sums: Sequence[Tensor
     beside_heads = max(together * size, _WEIGHT_BYTES_AT_A_TIME // hidden.itemsize)
     room = hidden.new_empty(max(3 * hidden.numel() + beside_heads, together * (inner + size)))
     for number, (layer, total) in enumerate(zip(layers, head_sums, strict=True), start=1):
-        hidden = _run_layer(layer, hidden, room, total, read if number == len(layers) else None)
+        hidden = _run_layer(layer, hidden, room, total, read if number == len(layers) else None, weigh)
     return hidden
 
 
-def _run_layer(layer: Any, hidden: Tensor, room: Tensor, total: Tensor | None, read: Tensor | None) -> Tensor:
+def _run_layer(
+    layer: Any, hidden: Tensor, room: Tensor, total: Tensor | None, read: Tensor | None, weigh: Weigh
+) -> Tensor:
     """One layer, in place; or of the rows that are read only.
 
     Args:
@@ -71,19 +70,19 @@ def _run_layer(layer: Any, hidden: Tensor, room: Tensor, total: Tensor | None, r
     if total is None:
         query = nn.functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
     else:
-        _attend(query, key, value, attention.scaling, total, beside)
-    attended = key.reshape(-1)[: hidden.numel()].view_as(hidden)  # nobody reads keys any more
+        _attend(query.mul_(attention.scaling), key, value, total, beside, weigh)
+    attended = key.view(-1)[: hidden.numel()].view_as(hidden)  # nobody reads keys any more
     attended.view(*hidden.shape[:2], -1, query.shape[3]).copy_(query.transpose(1, 2))
-    _add(attention.o_proj, attended.flatten(0, 1), hidden.flatten(0, 1))
+    _add(attention.o_proj, attended.flatten(0, 1), hidden.view(-1, hidden.shape[2]))
     for clips in groups:
-        _add_mlp(layer, hidden[clips].flatten(0, 1), room)
+        _add_mlp(layer, hidden[clips].view(-1, hidden.shape[2]), room)
     return hidden
 
 
 def _project(layer: Any, hidden: Tensor, heads: Tensor, room: Tensor) -> None:
     """Of (clips, tokens, size), queries, keys and values, (3, clips, heads, tokens, size)."""
     attention = layer.attention
-    projected, normed = room[: hidden.numel()].view(-1, hidden.shape[2]), heads[0].reshape(-1, hidden.shape[2])
+    projected, normed = room[: hidden.numel()].view(-1, hidden.shape[2]), heads[0].view(-1, hidden.shape[2])
     _normalize(layer.layernorm_before, hidden.flatten(0, 1), normed)
     # Queries last, as they take the place of what they are made from.
     for part, linear in ((heads[2], attention.v_proj), (heads[1], attention.k_proj), (heads[0], attention.q_proj)):
@@ -132,11 +131,12 @@ def _activate(activation: nn.Module, values: Tensor) -> None:
         values.copy_(activation(values))
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float, total: Tensor, memory: Tensor) -> None:
+def _attend(query: Tensor, key: Tensor, value: Tensor, total: Tensor, memory: Tensor, weigh: Weigh) -> None:
     """Attention, of so many heads at a time as there are threads, and some rows or some clips.
 
     Args:
-        query, key, value: (batch, heads, tokens, size); the query, which may have fewer tokens, becomes what is attended.
+        query, key, value: (batch, heads, tokens, size); the query, which is scaled and may have fewer tokens, becomes what
+            is attended.
         total: (batch, tokens of the query, tokens), which becomes the sum of the heads' weights.
         memory: For weights.
     """
@@ -154,34 +154,32 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float, total: Te
                 of_each = weights.flatten(0, 1)
                 keys = key[clips, heads].flatten(0, 1).mT
                 torch.bmm(part.flatten(0, 1), keys, out=of_each)
-                _weigh(weights, scaling, place)
+                weigh(weights, place)
                 part.copy_(torch.bmm(of_each, value[clips, heads].flatten(0, 1)).view_as(part))
 
 
-def _weigh(scores: Tensor, scaling: float, total: Tensor) -> None:
-    """Make scores into weights, and add them up over the heads.
+def weigh_by_kernel(scores: Tensor, total: Tensor) -> None:
+    """Make scores into weights, and add them up over the heads, in one pass.
 
     Args:
         scores: (clips, heads, rows, tokens).
         total: (clips, rows, tokens).
     """
-    if not scores.is_cpu:
-        _weigh_by_operations(scores, scaling, total)
-        return
-    from ast_demo.fast_kernels import attention_weights_float32  # its compiler takes a moment to import
+    from ast_demo.fast_kernels import attention_weights_float32  # its compiler takes a moment to import, and 100 MB
 
     for of_clip, sums in zip(scores.numpy(), total.numpy(), strict=True):
 
         def work(rows: slice, of_clip: np.ndarray = of_clip, sums: np.ndarray = sums) -> None:
-            attention_weights_float32(of_clip, scaling, sums, rows.start, rows.stop)
+            attention_weights_float32(of_clip, sums, rows.start, rows.stop)
 
         share_out(work, len(sums))
 
 
-def _weigh_by_operations(scores: Tensor, scaling: float, total: Tensor) -> None:
-    """As `_weigh`, for a GPU."""
-    torch.softmax(scores.mul_(scaling), -1, out=scores)
-    total += scores.sum(dim=1)
+def weigh_by_operations(scores: Tensor, total: Tensor) -> None:
+    """As `weigh_by_kernel`, for a GPU, and for a small model."""
+    torch.softmax(scores, -1, out=scores)
+    for of_head in scores.unbind(1):
+        total += of_head
 
 
 def clips_together(hidden: Tensor, most_tokens: int) -> int:

@@ -1,9 +1,10 @@
-"""Attention, in loops that Numba compiles when they are first called.
+"""Attention, and the norms of bfloat16, in loops that Numba compiles when they are first called.
 
 NumPy has no bfloat16: those arrays are `uint16` and hold the bits, the upper half of a float32's.
 
 Where the processor has a matrix unit (see `amx`), `attend` does all of it, and scores never leave the cache of a core.
-Elsewhere PyTorch multiplies, and `attention_weights` does what is between its products.
+Elsewhere, and in single precision, PyTorch multiplies, and `attention_weights` or `attention_weights_float32` does what is
+between its products.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ _ROWS_AT_A_TIME = 4
 
 # Rows and columns of a product that is made at once, two tiles by two; and so many numbers of each one step multiplies.
 BLOCK = 32
-# With the matrix unit, scores and sums of so many rows are in work: few enough for the 2 MB of a core's cache, enough to
-# read keys and values seldom.
+# With the matrix unit, scores and sums of so many blocks of rows are in work: few enough for the 2 MB of a core's cache, enough
+# to read keys and values seldom.
 _BLOCKS_AT_A_TIME = 3
 
 
@@ -96,19 +97,19 @@ def attention_weights(
 
 
 @_kept
-def attention_weights_float32(scores: np.ndarray, scaling: float, head_sums: np.ndarray, start: int, stop: int) -> None:
-    """As `attention_weights`, of numbers in single precision, for `fast_float32`.
+def attention_weights_float32(scores: np.ndarray, head_sums: np.ndarray, start: int, stop: int) -> None:
+    """As `attention_weights`, in single precision, for `fast_float32`.
 
     Args:
-        scores: (heads, rows, tokens) float32.
+        scores: (heads, rows, tokens) float32, scaled.
         head_sums: (rows, tokens) float32; the heads' weights are added to it.
+        start, stop: Which rows to do.
     """
     powers = np.empty(scores.shape[2], np.float32)
-    factor = np.float32(scaling * _LOG2_E)
     for i in range(start, stop):
         for head in range(len(scores)):
             row = scores[head, i]
-            _exponentials(row, factor, powers)
+            _exponentials(row, _LOG2_E, powers)
             _divide(powers, _sum(powers), row, head_sums[i])
 
 
@@ -157,7 +158,7 @@ def attend(
     start: int,
     stop: int,
 ) -> None:
-    """Attention of all heads by the matrix unit.
+    """Attention of all heads by the matrix unit; only after `amx.may_use_amx()`.
 
     Args:
         queries: (rows, 3 · heads · size), bits, where keys and values are not looked at. Rows are a multiple of `BLOCK`.
@@ -177,11 +178,7 @@ def attend(
     powers, factors = _empty(1, columns)[0][:n_tokens], np.empty(most, np.float32)
     query_bytes, score_bytes = 6 * width, 4 * columns
     factor = np.float32(scaling * _LOG2_E)
-    configuration = np.zeros(64, np.uint8)
-    configuration[0] = 1  # the palette, of which there is one
-    configuration[16:32:2] = 64  # bytes of a row, of each of the eight tiles
-    configuration[48:56] = 16  # rows
-    amx.configure(configuration.ctypes.data)
+    amx.configure()
     for first in range(start * BLOCK, stop * BLOCK, most):
         n_rows = min(most, stop * BLOCK - first)
         sums[:] = 0

@@ -13,8 +13,9 @@ import ctypes
 import sys
 import threading
 
-_ARENA_MAX, _MMAP_THRESHOLD = -8, -3  # as malloc.h calls them: M_ARENA_MAX, M_MMAP_THRESHOLD
-_ARENAS, _LARGE_BYTES = 2, 8_000_000
+# As malloc.h calls them: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD.
+_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
+_ARENAS, _LARGE_BYTES, _KEPT_BYTES = 2, 8_000_000, 32_000_000
 
 
 def keep_small(every_s: float, ended: threading.Event) -> None:
@@ -26,6 +27,7 @@ def keep_small(every_s: float, ended: threading.Event) -> None:
     if glibc is not None:
         glibc.mallopt(_ARENA_MAX, _ARENAS)
         glibc.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
+        glibc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
         threading.Thread(target=_trim_again_and_again, args=[glibc, every_s, ended], daemon=True).start()
 
 

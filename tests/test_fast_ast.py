@@ -54,23 +54,29 @@ def base_width(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(build_model(**BASE_WIDTH), tmp_path_factory.mktemp("base-width"))
 
 
-def test_the_published_width_is_equal_to_the_textbook(base_width: Path) -> None:
+@pytest.mark.parametrize("is_large", [True, False])
+def test_the_published_width_is_equal_to_the_textbook(
+    is_large: bool, base_width: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast_ast, "_LARGE", 1 if is_large else 10**12)
     eager = ASTForAudioClassification.from_pretrained(base_width, attn_implementation="eager").eval()
     (path,) = sample_clips(1)
     assert_equal_to_the_textbook(load_checkpoint(base_width), eager, read_audio(path))
 
 
+@pytest.mark.parametrize("is_large", [True, False])
 @pytest.mark.parametrize(
     ("bytes_at_a_time", "tokens_at_a_time"),
     [(1, 1), (4000, 223), (4 * 223 * 223, 2 * 223), (8 * 223 * 223, 3 * 223), (10**9, 10**9)],
 )
 def test_whatever_is_done_at_a_time(
-    bytes_at_a_time: int, tokens_at_a_time: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bytes_at_a_time: int, tokens_at_a_time: int, is_large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Row by row, some rows, a clip, two clips, all three at once."""
     model = build_model()
     inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((3, 89, 43)).astype(np.float32))
     eager = ASTForAudioClassification.from_pretrained(save(model, tmp_path), attn_implementation="eager").eval()
+    monkeypatch.setattr(fast_ast, "_LARGE", 1 if is_large else 10**12)
     monkeypatch.setattr(fast_float32, "_WEIGHT_BYTES_AT_A_TIME", bytes_at_a_time)
     monkeypatch.setattr(fast_float32, "_TOKENS_AT_A_TIME", tokens_at_a_time)
     monkeypatch.setattr(fast_float32, "_ROWS_AT_A_TIME", min(tokens_at_a_time, 7))
@@ -86,15 +92,14 @@ def test_whatever_is_done_at_a_time(
         assert not answer.head_sums[-1][clip, 2:].any()  # nobody reads them
 
 
-def test_weights_in_single_precision() -> None:
-    """Added to what is there; and a GPU's operations do the same."""
-    scores = torch.randn(2, 3, 7, 301, generator=torch.Generator().manual_seed(0)) * 30
-    expected = (scores.double() * 0.125).softmax(-1)
-    for weigh in (fast_float32._weigh, fast_float32._weigh_by_operations):
-        weights, total = scores.clone(), torch.ones(2, 7, 301)
-        weigh(weights, 0.125, total)
-        torch.testing.assert_close(weights.double(), expected, rtol=2e-6, atol=1e-30)
-        torch.testing.assert_close(total.double(), 1 + expected.sum(1), rtol=3e-7, atol=0)
+@pytest.mark.parametrize("weigh", [fast_float32.weigh_by_kernel, fast_float32.weigh_by_operations])
+def test_weights_in_single_precision(weigh: fast_float32.Weigh) -> None:
+    """They are added to what is there."""
+    scores = torch.randn(2, 3, 7, 301, generator=torch.Generator().manual_seed(0)) * 5
+    weights, total, expected = scores.clone(), torch.ones(2, 7, 301), scores.double().softmax(-1)
+    weigh(weights, total)
+    torch.testing.assert_close(weights.double(), expected, rtol=4e-6, atol=1e-30)
+    torch.testing.assert_close(total.double(), 1 + expected.sum(1), rtol=3e-7, atol=0)
 
 
 def test_without_biases(tmp_path: Path) -> None:
@@ -103,7 +108,7 @@ def test_without_biases(tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = model(inputs).logits
     assert (run(make_fast(model, "float32"), inputs).logits - expected).abs().max() < 1e-5
-    assert (run(make_fast(model, "bfloat16"), inputs).logits - expected).abs().max() < 0.1
+    assert (run(make_fast(model, "bfloat16"), inputs).logits - expected).abs().max() < 0.03
 
 
 # In bfloat16.
@@ -113,8 +118,8 @@ def test_without_biases(tmp_path: Path) -> None:
 def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Who multiplies queries, keys and values."""
     if request.param == "PyTorch's products":
-        monkeypatch.setattr(fast_bfloat16, "has_amx", lambda: False)
-    elif not fast_bfloat16.has_amx():
+        monkeypatch.setattr(fast_bfloat16, "may_use_amx", lambda: False)
+    elif not fast_bfloat16.may_use_amx():
         pytest.skip("this processor has no matrix unit (AMX)")
     return request.param
 
@@ -140,11 +145,24 @@ def test_bfloat16_whatever_is_done_at_a_time(
     assert np.ptp(exact.logits.numpy()) > 0.3
     for got, expected in zip(answer.head_sums, exact.head_sums, strict=True):
         # Scores are rounded by as much as they are large, and a few weights move with them; most move by little.
-        np.testing.assert_allclose(got.float(), expected, rtol=0.02, atol=0.03)
-        assert (got.float() - expected).abs().mean() < 3e-2 * expected.mean()
+        assert (got.float() - expected).abs().mean() < 4e-2 * expected.mean()
+        assert (got.float() - expected).abs().quantile(0.999) < 0.01
     rows = answer.head_sums[-1].any(dim=-1)
     assert torch.equal(rows, exact.head_sums[-1].any(dim=-1))
     assert rows.sum(dim=1).tolist() == [3, 3, 3]
+
+
+@pytest.mark.usefixtures("by")
+def test_what_tokens_share_costs_no_precision() -> None:
+    """It is much larger here than what tells them apart."""
+    model = build_model()
+    inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((3, 89, 43)).astype(np.float32))
+    with torch.no_grad():
+        for layer in model.audio_spectrogram_transformer.layers:
+            layer.layernorm_before.bias.normal_(std=10, generator=torch.Generator().manual_seed(0))
+    exact, got = (run(make_fast(model, precision), inputs).head_sums for precision in ("float32", "bfloat16"))
+    for one, other in zip(exact[:-1], got[:-1], strict=True):
+        assert (other.float() - one).abs().mean() < 0.2 * one.mean()
 
 
 def test_bfloat16_without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,9 +313,8 @@ def test_bfloat16_weights_are_made_once_and_counted(tmp_path: Path, monkeypatch:
     for visitor in visitors:
         visitor.join()
     assert len(made) == 1
-    n_matrix = 3 * (
-        4 * 34 * 64 + 2 * 34 * 53
-    )  # layers · numbers in the matrices of each; two heads of 17 are filled up
+    # Layers, times numbers in the matrices of each, whose two heads of 17 are filled up.
+    n_matrix = 3 * (4 * 34 * 64 + 2 * 34 * 53)
     assert checkpoint.n_bytes == before + 2 * n_matrix
 
 

@@ -63,3 +63,63 @@ def test_what_is_large_goes_back_at_once() -> None:
 
     assert held_mb("keep_small(3600, threading.Event())") < 5
     assert held_mb("") > 10  # or there would be nothing to give back
+
+
+ARENAS = """
+import ctypes, threading
+from ast_demo.memory import keep_small
+{start}
+together = threading.Barrier(12)
+
+def visit():
+    few = [bytes(600) for _ in range(100)]
+    together.wait()
+
+visitors = [threading.Thread(target=visit) for _ in range(12)]
+for visitor in visitors:
+    visitor.start()
+for visitor in visitors:
+    visitor.join()
+c = ctypes.CDLL(None)
+c.fdopen.restype = ctypes.c_void_p
+output = ctypes.c_void_p(c.fdopen(1, b"w"))
+c.malloc_info(0, output)
+c.fflush(output)
+"""
+
+
+@pytest.mark.skipif(_find_glibc() is None, reason="this C library gives memory back by itself, or cannot be asked to")
+def test_threads_share_what_they_allocate_from() -> None:
+    def count(start: str) -> int:
+        program = ARENAS.format(start=start)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+        return done.stdout.count("<heap ")
+
+    assert count("keep_small(3600, threading.Event())") == 2
+    assert count("") > 2
+
+
+FAULTS = """
+import resource, threading
+from ast_demo.memory import keep_small
+keep_small(3600, threading.Event())
+size = {size}
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    few = [b"1" * size for _ in range(3)]
+    del few
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(_find_glibc() is None, reason="this C library gives memory back by itself, or cannot be asked to")
+def test_what_a_layer_writes_is_kept_for_the_next() -> None:
+    """The system clears each page that it gives, which takes longer than most of what is written to it."""
+
+    def faults_mb(size: int) -> float:
+        program = FAULTS.format(size=size)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+        return int(done.stdout) * 4096 / 1e6
+
+    assert faults_mb(3_700_000) < 0.5 * 100 * 3 * 3.7
+    assert faults_mb(9_000_000) > 0.9 * 100 * 3 * 9.0
