@@ -16,8 +16,9 @@ Weigh = Callable[[Tensor, Tensor], None]
 
 # So many tokens go through the matrices together, or one clip: enough for large products, few enough to take little memory.
 _TOKENS_AT_A_TIME = 2560
-# Weights of so many bytes are in work at a time: few enough for the processor's cache.
-_WEIGHT_BYTES_AT_A_TIME = 1 << 22
+# Weights of so many bytes are in work at a time. With queries, keys and values of a clip of the published size, they take as much
+# memory as its inner layer does later.
+_WEIGHT_BYTES_AT_A_TIME = 7_400_000
 # So many tokens are normalized or activated at a time: what that writes stays in the cache, and takes little memory.
 _ROWS_AT_A_TIME = 101
 

@@ -84,8 +84,8 @@ def compare_precisions(n_clips: int) -> dict[str, object]:
         "largest_gap_where_top_5_differ": max(
             (_gap_after_5(other) for one, other in pairs if _top_5(one) != _top_5(other)), default=None
         ),
-        "bfloat16_rollout_correlation": min(
-            float(np.corrcoef(one.rollout.final.ravel(), other.rollout.final.ravel())[0, 1]) for one, other in pairs
+        "bfloat16_rollout_correlation_below_1_by": max(
+            1 - float(np.corrcoef(one.rollout.final.ravel(), other.rollout.final.ravel())[0, 1]) for one, other in pairs
         ),
     }
 
