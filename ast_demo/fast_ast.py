@@ -95,7 +95,7 @@ def make_fast(model: nn.Module, precision: Precision) -> FastAST:
     if precision == "float32":
         is_large = next(model.parameters()).is_cpu and sum(weight.numel() for weight in model.parameters()) >= _LARGE
         weigh = fast_float32.weigh_by_kernel if is_large else fast_float32.weigh_by_operations
-        weigh(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1))  # compiles what is to be compiled
+        weigh(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1), False)  # compiles what is to be compiled
         return FastAST(model, precision, tuple(ast.layers), partial(fast_float32.run_layers, weigh=weigh), 0)
     from ast_demo import fast_bfloat16  # its compiler takes a moment to import
 

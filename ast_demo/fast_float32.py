@@ -12,7 +12,7 @@ from transformers.activations import GELUActivation
 
 from ast_demo.threads import share_out, slices
 
-Weigh = Callable[[Tensor, Tensor], None]
+Weigh = Callable[[Tensor, Tensor, bool], None]
 
 # So many tokens go through the matrices together, or one clip: enough for large products, few enough to take little memory.
 _TOKENS_AT_A_TIME = 2560
@@ -148,39 +148,43 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, total: Tensor, memory: Te
     n_rows, n_clips = min(rows, room), min(batch, max(1, room // rows))  # 1, unless all rows are done at once
     for clips in slices(batch, n_clips):
         for some in slices(rows, n_rows):
-            place = total[clips, some].zero_()
+            place = total[clips, some]
             for heads in slices(n_heads, heads_at_once):
                 part = query[clips, heads, some]
                 weights = memory[: part.shape[1] * place.numel()].view(*part.shape[:3], tokens)
                 of_each = weights.flatten(0, 1)
                 keys = key[clips, heads].flatten(0, 1).mT
                 torch.bmm(part.flatten(0, 1), keys, out=of_each)
-                weigh(weights, place)
+                weigh(weights, place, heads.start > 0)
                 part.copy_(torch.bmm(of_each, value[clips, heads].flatten(0, 1)).view_as(part))
 
 
-def weigh_by_kernel(scores: Tensor, total: Tensor) -> None:
+def weigh_by_kernel(scores: Tensor, total: Tensor, is_added: bool) -> None:
     """Make scores into weights, and add them up over the heads, in one pass.
 
     Args:
         scores: (clips, heads, rows, tokens).
-        total: (clips, rows, tokens).
+        total: (clips, rows, tokens), becomes the sum.
+        is_added: To what it was; otherwise that is overwritten.
     """
     from ast_demo.fast_kernels import attention_weights_float32  # its compiler takes a moment to import, and 100 MB
 
     for of_clip, sums in zip(scores.numpy(), total.numpy(), strict=True):
 
         def work(rows: slice, of_clip: np.ndarray = of_clip, sums: np.ndarray = sums) -> None:
-            attention_weights_float32(of_clip, sums, rows.start, rows.stop)
+            attention_weights_float32(of_clip, sums, is_added, rows.start, rows.stop)
 
         share_out(work, len(sums))
 
 
-def weigh_by_operations(scores: Tensor, total: Tensor) -> None:
+def weigh_by_operations(scores: Tensor, total: Tensor, is_added: bool) -> None:
     """As `weigh_by_kernel`, for a GPU, and for a small model."""
     torch.softmax(scores, -1, out=scores)
-    for of_head in scores.unbind(1):
-        total += of_head
+    for head, of_head in enumerate(scores.unbind(1)):
+        if head or is_added:
+            total += of_head
+        else:
+            total.copy_(of_head)
 
 
 def clips_together(hidden: Tensor, most_tokens: int) -> int:

@@ -97,16 +97,19 @@ def attention_weights(
 
 
 @_kept
-def attention_weights_float32(scores: np.ndarray, head_sums: np.ndarray, start: int, stop: int) -> None:
+def attention_weights_float32(scores: np.ndarray, head_sums: np.ndarray, is_added: bool, start: int, stop: int) -> None:
     """As `attention_weights`, in single precision, for `fast_float32`.
 
     Args:
         scores: (heads, rows, tokens) float32, scaled.
-        head_sums: (rows, tokens) float32; the heads' weights are added to it.
+        head_sums: (rows, tokens) float32: becomes the sum of the heads' weights.
+        is_added: To what it was; otherwise that is overwritten.
         start, stop: Which rows to do.
     """
     powers = np.empty(scores.shape[2], np.float32)
     for i in range(start, stop):
+        if not is_added:
+            head_sums[i] = 0
         for head in range(len(scores)):
             row = scores[head, i]
             _exponentials(row, _LOG2_E, powers)

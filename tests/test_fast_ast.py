@@ -94,12 +94,14 @@ def test_whatever_is_done_at_a_time(
 
 @pytest.mark.parametrize("weigh", [fast_float32.weigh_by_kernel, fast_float32.weigh_by_operations])
 def test_weights_in_single_precision(weigh: fast_float32.Weigh) -> None:
-    """They are added to what is there."""
+    """They overwrite what is there, or are added to it."""
     scores = torch.randn(2, 3, 7, 301, generator=torch.Generator().manual_seed(0)) * 5
-    weights, total, expected = scores.clone(), torch.ones(2, 7, 301), scores.double().softmax(-1)
-    weigh(weights, total)
+    weights, total, expected = scores.clone(), torch.full((2, 7, 301), torch.nan), scores.double().softmax(-1)
+    weigh(weights, total, False)
     torch.testing.assert_close(weights.double(), expected, rtol=4e-6, atol=1e-30)
-    torch.testing.assert_close(total.double(), 1 + expected.sum(1), rtol=3e-7, atol=0)
+    torch.testing.assert_close(total.double(), expected.sum(1), rtol=4e-6, atol=1e-30)
+    weigh(scores.clone(), total, True)
+    torch.testing.assert_close(total.double(), 2 * expected.sum(1), rtol=4e-6, atol=1e-30)
 
 
 def test_without_biases(tmp_path: Path) -> None:
