@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,13 +141,10 @@ def _add_and_normalize(hidden: Tensor, outputs: Sequence[Tensor], norm: nn.Layer
     for other in others:
         hidden += other
     normed = torch.empty_like(output)
-    rows, first, second, out = hidden.numpy(), _bits(output), _bits(more), _bits(normed)
-    weight, shift = norm.weight.numpy(), bias.numpy()
-
-    def work(some: slice) -> None:
-        add_and_normalize(rows, first, second, weight, shift, norm.eps, out, some.start, some.stop)
-
-    share_out(work, len(rows))
+    added = (hidden.numpy(), _bits(output), _bits(more))
+    share_out(
+        partial(add_and_normalize, *added, norm.weight.numpy(), bias.numpy(), norm.eps, _bits(normed)), len(hidden)
+    )
     return normed
 
 
@@ -164,20 +162,13 @@ def _attend_by_tiles(queries: Tensor, projected: Tensor, tokens: int, attention:
         (rows, heads · size).
     """
     columns, width = len(projected), projected.shape[1] // 3
-    n_heads, scaling = attention.num_attention_heads, attention.scaling
+    n_heads = attention.num_attention_heads
     attended = queries.new_empty(len(queries), width)
     keys, values = queries.new_empty(2, n_heads, columns * width // n_heads)
-    of_queries, given, of_keys, of_values, out = map(_bits, (queries, projected, keys, values, attended))
-    sums = _bits_of_sums(total)
-
-    def put(blocks: slice) -> None:
-        lay_out(given, of_keys, of_values, blocks.start, blocks.stop)
-
-    def work(blocks: slice) -> None:
-        attend(of_queries, of_keys, of_values, scaling, out, tokens, sums, blocks.start, blocks.stop)
-
-    share_out(put, columns // BLOCK)
-    share_out(work, len(queries) // BLOCK)
+    laid_out = (_bits(keys), _bits(values))
+    share_out(partial(lay_out, _bits(projected), *laid_out), columns // BLOCK)
+    given = (_bits(queries), *laid_out, attention.scaling, _bits(attended), tokens, _bits_of_sums(total))
+    share_out(partial(attend, *given), len(queries) // BLOCK)
     return attended
 
 
@@ -201,12 +192,7 @@ def _attend(queries: Tensor, projected: Tensor, tokens: int, attention: Any, tot
 
 def _weigh(scores: Tensor, scaling: float, tokens: int, total: Tensor | None) -> None:
     """`attention_weights`, a part of the rows on each thread."""
-    bits, sums = _bits(scores), _bits_of_sums(total)
-
-    def work(rows: slice) -> None:
-        attention_weights(bits, scaling, tokens, sums, rows.start, rows.stop)
-
-    share_out(work, scores.shape[1])
+    share_out(partial(attention_weights, _bits(scores), scaling, tokens, _bits_of_sums(total)), scores.shape[1])
 
 
 def _bits(values: Tensor) -> np.ndarray:

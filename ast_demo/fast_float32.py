@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers.activations import GELUActivation
@@ -170,11 +170,7 @@ def weigh_by_kernel(scores: Tensor, total: Tensor, is_added: bool) -> None:
     from ast_demo.fast_kernels import attention_weights_float32  # its compiler takes a moment to import, and 100 MB
 
     for of_clip, sums in zip(scores.numpy(), total.numpy(), strict=True):
-
-        def work(rows: slice, of_clip: np.ndarray = of_clip, sums: np.ndarray = sums) -> None:
-            attention_weights_float32(of_clip, sums, is_added, rows.start, rows.stop)
-
-        share_out(work, len(sums))
+        share_out(partial(attention_weights_float32, of_clip, sums, is_added), len(sums))
 
 
 def weigh_by_operations(scores: Tensor, total: Tensor, is_added: bool) -> None:

@@ -50,32 +50,32 @@ def use_threads(n: int) -> None:
     ThreadpoolController().select(user_api="openmp").limit(limits=n)
 
 
-def share_out(work: Callable[[slice], None], length: int) -> None:
+def share_out(work: Callable[[int, int], None], length: int) -> None:
     """Do a length of work in parts, one on each thread that this one computes with.
 
     Those are PyTorch's own where they are GNU OpenMP's: between two of its operations they wait without sleeping, and
     would keep other threads from the processor.
 
     Args:
-        work: Does a part; for more than a moment without Python's global lock.
+        work: Does a part, from a start to a stop; for more than a moment without Python's global lock.
     """
     n_threads = torch.get_num_threads()
     parts = slices(length, max(1, -(-length // n_threads)))
     openmp = _gnu_openmp()
     if len(parts) <= 1:
         for part in parts:
-            work(part)
+            work(part.start, part.stop)
         return
     if openmp is None:
         with ThreadPoolExecutor(len(parts)) as pool:
-            list(pool.map(work, parts))
+            list(pool.map(lambda part: work(part.start, part.stop), parts))
         return
     errors: list[BaseException] = []
 
     def take(_: object) -> None:
         try:
             for part in parts[openmp.omp_get_thread_num() :: openmp.omp_get_num_threads()]:
-                work(part)
+                work(part.start, part.stop)
         except BaseException as error:  # there is nobody to raise it to in this thread
             errors.append(error)
 

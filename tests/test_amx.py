@@ -25,7 +25,7 @@ def test_it_is_used_where_the_system_names_it() -> None:
     facts = Path("/proc/cpuinfo")
     named = facts.exists() and " amx_bf16" in facts.read_text()
     if any(name.startswith("NUMBA_CPU") for name in os.environ):
-        pytest.skip("the environment tells Numba which instructions to use")
+        pytest.skip(reason="the environment tells Numba which instructions to use")
     assert may_use_amx() == (named and torch.cpu._init_amx())
 
 

@@ -9,6 +9,16 @@ import pytest
 
 from ast_demo.memory import _find_glibc
 
+needs_glibc = pytest.mark.skipif(
+    _find_glibc() is None, reason="this C library gives memory back by itself, or cannot be asked to"
+)
+
+
+def printed_by(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout
+
+
 PROGRAM = """
 import threading, time
 import psutil
@@ -32,10 +42,9 @@ print(held_mb() - before)
 """
 
 
-@pytest.mark.skipif(_find_glibc() is None, reason="this C library gives memory back by itself, or cannot be asked to")
+@needs_glibc
 def test_what_was_freed_goes_back_to_the_system() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=120)
-    held_mb, after_mb = map(float, done.stdout.split())
+    held_mb, after_mb = map(float, printed_by(PROGRAM).split())
     assert held_mb > 90
     assert after_mb < 40
 
@@ -54,12 +63,10 @@ print(psutil.Process().memory_info().rss / 1e6 - before)
 """
 
 
-@pytest.mark.skipif(_find_glibc() is None, reason="this C library gives memory back by itself, or cannot be asked to")
+@needs_glibc
 def test_what_is_large_goes_back_at_once() -> None:
     def held_mb(start: str) -> float:
-        program = HOLES.format(start=start)
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
-        return float(done.stdout)
+        return float(printed_by(HOLES.format(start=start)))
 
     assert held_mb("keep_small(3600, threading.Event())") < 5
     assert held_mb("") > 10  # or there would be nothing to give back
@@ -88,12 +95,10 @@ c.fflush(output)
 """
 
 
-@pytest.mark.skipif(_find_glibc() is None, reason="this C library gives memory back by itself, or cannot be asked to")
+@needs_glibc
 def test_threads_share_what_they_allocate_from() -> None:
     def count(start: str) -> int:
-        program = ARENAS.format(start=start)
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
-        return done.stdout.count("<heap ")
+        return printed_by(ARENAS.format(start=start)).count("<heap ")
 
     assert count("keep_small(3600, threading.Event())") == 2
     assert count("") > 2
@@ -112,14 +117,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(_find_glibc() is None, reason="this C library gives memory back by itself, or cannot be asked to")
+@needs_glibc
 def test_what_a_layer_writes_is_kept_for_the_next() -> None:
     """The system clears each page that it gives, which takes longer than most of what is written to it."""
 
     def faults_mb(size: int) -> float:
-        program = FAULTS.format(size=size)
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
-        return int(done.stdout) * 4096 / 1e6
+        return int(printed_by(FAULTS.format(size=size))) * 4096 / 1e6
 
     assert faults_mb(3_700_000) < 0.5 * 100 * 3 * 3.7
     assert faults_mb(9_000_000) > 0.9 * 100 * 3 * 9.0

@@ -95,7 +95,7 @@ def _whose_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("length", [0, 1, 2, 7])
 def test_every_part_is_done_once(length: int) -> None:
     done: list[int] = []
-    share_out(lambda part: done.extend(range(part.start, part.stop)), length)
+    share_out(lambda start, stop: done.extend(range(start, stop)), length)
     assert sorted(done) == list(range(length))
 
 
@@ -103,7 +103,7 @@ def test_every_part_is_done_once(length: int) -> None:
 def test_parts_are_done_at_the_same_time() -> None:
     together, seen = threading.Barrier(2, timeout=30), set()
 
-    def work(_: slice) -> None:
+    def work(start: int, stop: int) -> None:
         together.wait()  # nobody gets past it alone
         seen.add(threading.get_ident())
 
@@ -113,14 +113,14 @@ def test_parts_are_done_at_the_same_time() -> None:
 
 @pytest.mark.usefixtures("_whose_threads")
 def test_what_goes_wrong_in_a_part_is_raised() -> None:
-    def work(part: slice) -> None:
-        if part.start:
+    def work(start: int, stop: int) -> None:
+        if start:
             raise ValueError("the second")
 
     with pytest.raises(ValueError, match="the second"):
         share_out(work, 2)
-    done: list[slice] = []
-    share_out(done.append, 2)  # and the threads go on
+    done: list[tuple[int, int]] = []
+    share_out(lambda *part: done.append(part), 2)  # and the threads go on
     assert len(done) == 2
 
 
@@ -131,9 +131,9 @@ def test_several_share_out_at_once() -> None:
     def add(index: int) -> None:
         lock = threading.Lock()
 
-        def work(part: slice) -> None:
+        def work(start: int, stop: int) -> None:
             with lock:
-                totals[index] += sum(range(part.start, part.stop))
+                totals[index] += sum(range(start, stop))
 
         for _ in range(50):
             share_out(work, 101)
