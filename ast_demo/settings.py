@@ -39,7 +39,7 @@ class Settings:
         max_visitors: Visitors whose results are kept in memory; those of the one who came first go first.
         viewers: Evaluations that are open in Spotlight at the same time; the least recently used is closed first. Each
             takes about 500 MB, and one more process waits to show the next one.
-        precision: What models compute in: `auto`, `float32` or `bfloat16`, see `fast_ast.choose_precision`.
+        precision: What models compute in: `auto`, `float32` or `bfloat16`, see `inference.forward.choose_precision`.
         viewer_idle_s: Seconds after which a viewer that nobody uses is closed.
         kept_s: Seconds after which uploads and results are deleted from the server.
         kept_mb: Most that uploads and results may take on the disk, in megabytes; the oldest go first.

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ast_demo.audio import read_audio
-from ast_demo.checkpoints import Checkpoint, load_checkpoint, shipped_names
-from ast_demo.explanations import METHODS, explain
-from ast_demo.hearing import DEFAULT_KEEP, split_clip
-from ast_demo.inspection import Inspection, inspect
-from ast_demo.samples import list_samples
-from ast_demo.windows import cut_window
+from ast_demo.audio.decoding import read_audio
+from ast_demo.data.samples import list_samples
+from ast_demo.explain.listening import DEFAULT_KEEP, split_clip
+from ast_demo.explain.methods import METHODS, explain
+from ast_demo.inspection.inspection import Inspection, inspect
+from ast_demo.inspection.windows import cut_window
+from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names
 from benchmarks.measure import read_arguments, report
 
 KEEPS = (0.5, DEFAULT_KEEP)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ast_demo.audio import SAMPLE_RATE, Waveform
+from ast_demo.audio.decoding import SAMPLE_RATE, Waveform
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = REPOSITORY / "assets" / "samples"

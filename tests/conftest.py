@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from ast_demo.checkpoints import Checkpoint
+    from ast_demo.models.loading import Checkpoint
     from tests.served import App
 
 # Some libraries read these while they are imported: hence here, before any of them is. The pictures' fonts are found
@@ -74,7 +74,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tiny(tiny_folder: Path) -> Checkpoint:
     """The same, loaded."""
-    from ast_demo.checkpoints import load_checkpoint
+    from ast_demo.models.loading import load_checkpoint
 
     return load_checkpoint(tiny_folder)
 

@@ -25,10 +25,10 @@ import httpx
 import numpy as np
 import psutil
 
-from ast_demo.audio import read_audio
-from ast_demo.checkpoints import default_checkpoint, load_checkpoint
-from ast_demo.inspection import inspect
-from ast_demo.samples import list_samples
+from ast_demo.audio.decoding import read_audio
+from ast_demo.data.samples import list_samples
+from ast_demo.inspection.inspection import inspect
+from ast_demo.models.loading import default_checkpoint, load_checkpoint
 from tests.public.caller import DONE, FAILED, REFUSED, call, upload
 from tests.served import App, start
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import ASTForAudioClassification
 
-from ast_demo.patches import PatchGrid
+from ast_demo.features.patches import PatchGrid
 
 
 def eager_attentions(model: ASTForAudioClassification, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

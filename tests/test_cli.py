@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ast_demo.audio import read_audio
-from ast_demo.catalogue import MIT_CHECKPOINTS
-from ast_demo.checkpoints import default_checkpoint, load_checkpoint, shipped_names
+from ast_demo.audio.decoding import read_audio
 from ast_demo.cli import main
-from ast_demo.explanations import explain
-from ast_demo.hearing import split_clip
-from ast_demo.inspection import inspect
+from ast_demo.explain.listening import split_clip
+from ast_demo.explain.methods import explain
+from ast_demo.inspection.inspection import inspect
+from ast_demo.models.catalogue import MIT_CHECKPOINTS
+from ast_demo.models.loading import default_checkpoint, load_checkpoint, shipped_names
 from tests.clips import REPOSITORY, encode, melody, noise, real_clips, sample_clips
 from tests.tiny import LABELS, save_tiny
 

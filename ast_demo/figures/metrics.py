@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ast_demo.figures.drawing import PX_PER_INCH, Look, palette_of
+from ast_demo.figures.axes import PX_PER_INCH, Look, palette_of
 
 
 def confusion_figure(truth: Sequence[str], predicted: Sequence[str], name: str, look: Look = Look()) -> Figure:
     """How often each label (rows) was predicted as which (columns), counted by scikit-learn."""
     from sklearn.metrics import confusion_matrix
 
-    from ast_demo.labelled_clips import sort_labels
+    from ast_demo.data.reading import sort_labels
 
     palette = palette_of(look)
     labels = sort_labels([*truth, *predicted])

@@ -17,10 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ast_demo.finetuning.bank import TrainingClip
-from ast_demo.finetuning.options import Augmentation
-from ast_demo.finetuning.order import DrawingOrder
-from ast_demo.finetuning.variation import (
+from ast_demo.features.log_mel import InputSettings
+from ast_demo.features.patches import PatchGrid
+from ast_demo.finetuning.augmentation import (
     DECIBEL,
     FLOOR,
     Placed,
@@ -32,8 +31,9 @@ from ast_demo.finetuning.variation import (
     vary_sound,
     vary_spectrogram,
 )
-from ast_demo.patches import PatchGrid
-from ast_demo.spectrogram import InputSettings
+from ast_demo.finetuning.feature_cache import TrainingClip
+from ast_demo.finetuning.options import Augmentation
+from ast_demo.finetuning.sampler import DrawingOrder
 
 Batch = dict[str, Tensor]
 

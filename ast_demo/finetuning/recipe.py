@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from ast_demo.errors import DataError
-from ast_demo.finetuning.card import CardText
+from ast_demo.finetuning.model_card import CardText
 from ast_demo.finetuning.options import PRESETS, Augmentation, FinetuneOptions, Stage
 
 

@@ -15,18 +15,18 @@ from pathlib import Path
 from safetensors import SafetensorError
 from transformers import PretrainedConfig
 
+from ast_demo.data.reading import LabelledClips
 from ast_demo.errors import DataError
-from ast_demo.finetuning.card import CardText, write_card
-from ast_demo.finetuning.feed import Progress, feed
-from ast_demo.finetuning.learner import Learner, prepare_learner
+from ast_demo.finetuning.distributed import is_main_process
+from ast_demo.finetuning.model import Learner, prepare_learner
+from ast_demo.finetuning.model_card import CardText, write_card
 from ast_demo.finetuning.options import FinetuneOptions, check_options, options_as_json
-from ast_demo.finetuning.processes import is_main_process
 from ast_demo.finetuning.saving import check_same_run, last_state, save_model
 from ast_demo.finetuning.scores import compute_metrics, predict
 from ast_demo.finetuning.split import Split, split_clips, write_split
 from ast_demo.finetuning.trainer import make_trainer
+from ast_demo.finetuning.training_data import Progress, feed
 from ast_demo.finetuning.weight_average import WeightAverage
-from ast_demo.labelled_clips import LabelledClips
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ast_demo.data.reading import LabelledClip
 from ast_demo.finetuning.batches import Batch
 from ast_demo.finetuning.options import FinetuneOptions
-from ast_demo.labelled_clips import LabelledClip
 
 
 def soft_loss(logits: Tensor, targets: Tensor, smoothing: float, multi_label: bool) -> Tensor:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ast_demo.data.reading import LabelledClip, LabelledClips
 from ast_demo.errors import DataError
 from ast_demo.finetuning.options import FinetuneOptions
-from ast_demo.labelled_clips import LabelledClip, LabelledClips
 
 TRAINING, VALIDATION, TEST = "training", "validation", "test"
 _VALIDATION_SPLITS = ("validation", "valid", "val", "dev")

@@ -11,11 +11,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from ast_demo.finetuning.feed import Fed, Progress
+from ast_demo.finetuning.distributed import count_processes, is_main_process
 from ast_demo.finetuning.muon import MuonWithAdamW
 from ast_demo.finetuning.options import FinetuneOptions
-from ast_demo.finetuning.processes import count_processes, is_main_process
 from ast_demo.finetuning.scores import compute_metrics, predict, soft_loss
+from ast_demo.finetuning.training_data import Fed, Progress
 from ast_demo.finetuning.weight_average import WeightAverage
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ast_demo.data.reading import sort_labels
 from ast_demo.errors import DataError
-from ast_demo.evaluation import Evaluation, column
-from ast_demo.evaluation_rows import PICTURES_OF_A_MISTAKE
-from ast_demo.labelled_clips import sort_labels
+from ast_demo.evaluation.rows import PICTURES_OF_A_MISTAKE
+from ast_demo.evaluation.run import Evaluation, column
 
 LAYOUT_FILE = "layout.json"
 CONFIDENT = 0.8  # a prediction from this score on is a confident one

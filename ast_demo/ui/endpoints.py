@@ -11,20 +11,20 @@ from typing import Any
 
 import gradio as gr
 
-from ast_demo.audio import read_audio
-from ast_demo.checkpoint_cache import CheckpointCache
-from ast_demo.checkpoints import default_checkpoint, shipped_names
-from ast_demo.comparison import Comparison, summarise_comparison
+from ast_demo.audio.decoding import read_audio
+from ast_demo.data.reading import read_labelled_clips_of_visitor
 from ast_demo.errors import AudioError
-from ast_demo.evaluation import Evaluation
-from ast_demo.evaluation import evaluate as evaluate_clips
-from ast_demo.inspection import inspect as inspect_clip
-from ast_demo.inspection import summarise
-from ast_demo.labelled_clips import read_labelled_clips_of_visitor
+from ast_demo.evaluation.run import Evaluation
+from ast_demo.evaluation.run import evaluate as evaluate_clips
+from ast_demo.inspection.comparison import Comparison, summarise_comparison
+from ast_demo.inspection.inspection import inspect as inspect_clip
+from ast_demo.inspection.inspection import summarise
+from ast_demo.models.cache import CheckpointCache
+from ast_demo.models.loading import default_checkpoint, shipped_names
 from ast_demo.settings import Settings
 from ast_demo.ui import compare as compare_tab
-from ast_demo.ui import evaluate as evaluate_tab
-from ast_demo.ui import parts
+from ast_demo.ui import components as parts
+from ast_demo.ui.evaluate import tab as evaluate_tab
 
 
 def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:

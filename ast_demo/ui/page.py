@@ -19,20 +19,24 @@ from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from ast_demo.audio import SAMPLE_RATE, waveform_from_samples
-from ast_demo.checkpoint_cache import CheckpointCache
-from ast_demo.checkpoints import default_checkpoint
+from ast_demo.audio.decoding import SAMPLE_RATE, waveform_from_samples
 from ast_demo.errors import AstDemoError, SettingsError
-from ast_demo.export import draw
-from ast_demo.inspection import inspect as inspect_clip
-from ast_demo.memory import keep_small
+from ast_demo.export.files import draw
+from ast_demo.inspection.inspection import inspect as inspect_clip
+from ast_demo.models.cache import CheckpointCache
+from ast_demo.models.loading import default_checkpoint
+from ast_demo.runtime.memory import keep_small
+from ast_demo.runtime.visitor_files import UPLOADS, visitors_folder
 from ast_demo.settings import Settings
 from ast_demo.spotlight.proxy import route
 from ast_demo.spotlight.viewers import Viewers
-from ast_demo.temporary import UPLOADS, visitors_folder
-from ast_demo.ui import compare, data_choice, evaluate, inspect, parts
+from ast_demo.ui import compare
+from ast_demo.ui import components as parts
 from ast_demo.ui.endpoints import add_endpoints
-from ast_demo.ui.gate import Gate, health, log_failure, sentence_for_wrong_form
+from ast_demo.ui.evaluate import data_choice
+from ast_demo.ui.evaluate import tab as evaluate
+from ast_demo.ui.inspect import tab as inspect
+from ast_demo.ui.middleware import Gate, health, log_failure, sentence_for_wrong_form
 
 _FOLDER = Path(__file__).resolve().parent
 GUIDE_PICTURES = _FOLDER.parent.parent / "assets" / "guide"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-from ast_demo.audio import read_audio
+from ast_demo.audio.decoding import read_audio
 from tests.browser.visitor import Visitor
 from tests.clips import sample_clips
 from tests.served import App

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
-from ast_demo.audio import read_audio
-from ast_demo.checkpoints import load_checkpoint, shipped_names
-from ast_demo.comparison import Comparison, compare, describe
+from ast_demo.audio.decoding import read_audio
+from ast_demo.inspection.comparison import Comparison, compare, describe
+from ast_demo.models.loading import load_checkpoint, shipped_names
 from tests.browser.conftest import App
 from tests.browser.visitor import WAIT_MS, Visitor
 from tests.clips import SAMPLES, sample_clips

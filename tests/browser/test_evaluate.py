@@ -14,9 +14,9 @@ import pytest
 import soundfile
 from playwright.sync_api import Response, expect
 
-from ast_demo.checkpoints import default_checkpoint, load_checkpoint
-from ast_demo.evaluation import column, evaluate
-from ast_demo.labelled_clips import read_labelled_clips
+from ast_demo.data.reading import read_labelled_clips
+from ast_demo.evaluation.run import column, evaluate
+from ast_demo.models.loading import default_checkpoint, load_checkpoint
 from tests.browser.visitor import WAIT_MS, Visitor
 from tests.clips import SAMPLES
 

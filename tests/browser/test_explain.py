@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from ast_demo.audio import read_audio
-from ast_demo.checkpoints import default_checkpoint, load_checkpoint
-from ast_demo.explanations import cautions, default_method, explain
-from ast_demo.inspection import inspect
+from ast_demo.audio.decoding import read_audio
+from ast_demo.explain.methods import cautions, default_method, explain
+from ast_demo.inspection.inspection import inspect
+from ast_demo.models.loading import default_checkpoint, load_checkpoint
 from tests.browser.visitor import WAIT_MS, Visitor
 from tests.clips import sample_clips
 

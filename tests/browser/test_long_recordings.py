@@ -12,15 +12,15 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
-from ast_demo.checkpoints import default_checkpoint, load_checkpoint
-from ast_demo.explanations import default_method, explain
+from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.data.samples import list_samples, one_sample_per_label
+from ast_demo.explain.listening import split_clip
+from ast_demo.explain.maps import RelevanceMap, rollout_map
+from ast_demo.explain.methods import default_method, explain
 from ast_demo.figures import Look, map_title, time_at_pixel
-from ast_demo.hearing import split_clip
-from ast_demo.inspection import inspect
-from ast_demo.maps import RelevanceMap, rollout_map
-from ast_demo.samples import list_samples, one_sample_per_label
-from ast_demo.windows import look_through
+from ast_demo.inspection.inspection import inspect
+from ast_demo.inspection.windows import look_through
+from ast_demo.models.loading import default_checkpoint, load_checkpoint
 from tests.browser.visitor import WAIT_MS, Visitor
 from tests.clips import waveform
 

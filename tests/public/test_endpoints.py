@@ -20,12 +20,12 @@ from gradio_client.exceptions import AppError
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
-from ast_demo.audio import read_audio
-from ast_demo.checkpoints import load_checkpoint, shipped_names
-from ast_demo.comparison import compare, summarise_comparison
-from ast_demo.evaluation import evaluate
-from ast_demo.inspection import inspect, summarise
-from ast_demo.labelled_clips import read_labelled_clips
+from ast_demo.audio.decoding import read_audio
+from ast_demo.data.reading import read_labelled_clips
+from ast_demo.evaluation.run import evaluate
+from ast_demo.inspection.comparison import compare, summarise_comparison
+from ast_demo.inspection.inspection import inspect, summarise
+from ast_demo.models.loading import load_checkpoint, shipped_names
 from tests.clips import REPOSITORY, SAMPLES, sample_clips
 from tests.public.caller import sentence_of
 from tests.served import App

@@ -9,7 +9,7 @@ import httpx
 import psutil
 import pytest
 
-from ast_demo.checkpoints import shipped_names
+from ast_demo.models.loading import shipped_names
 from tests.served import App, start
 from tests.waiting import wait_for
 

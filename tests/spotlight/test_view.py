@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ast_demo.evaluation import Evaluation, column
-from ast_demo.mistakes import MapFacts
+from ast_demo.evaluation.run import Evaluation, column
+from ast_demo.explain.mistakes import MapFacts
 from ast_demo.spotlight.view import Issue, build_view, find_issues, summarise_rows, write_layout
 
 

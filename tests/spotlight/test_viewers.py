@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from ast_demo.errors import DataError
-from ast_demo.evaluation import Evaluation
+from ast_demo.evaluation.run import Evaluation
 from ast_demo.settings import Settings
 from ast_demo.spotlight.view import write_layout
 from ast_demo.spotlight.viewers import Viewers

@@ -13,13 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ast_demo.audio import read_audio
-from ast_demo.checkpoints import default_checkpoint, load_checkpoint
-from ast_demo.evaluation import evaluate
-from ast_demo.explanations import explain
-from ast_demo.inspection import inspect, inspect_patch, summarise
-from ast_demo.labelled_clips import read_labelled_clips
-from ast_demo.trust import STAGES, measure_trust
+from ast_demo.audio.decoding import read_audio
+from ast_demo.data.reading import read_labelled_clips
+from ast_demo.evaluation.run import evaluate
+from ast_demo.explain.faithfulness import STAGES, measure_trust
+from ast_demo.explain.methods import explain
+from ast_demo.inspection.inspection import inspect, inspect_patch, summarise
+from ast_demo.models.loading import default_checkpoint, load_checkpoint
 from tests.clips import REPOSITORY, sample_clips
 from tests.public.caller import DONE, call, upload
 from tests.served import App
@@ -107,7 +107,7 @@ def test_each_call_of_a_model_can_run_in_another_process(tmp_path: Path) -> None
         )
     pids, called = calls_of(tmp_path / "log")
     assert len(pids) == 1
-    assert called == ["ast_demo.fast_ast.run_elsewhere"] * 2 + ["ast_demo.sequence_models._call"]
+    assert called == ["ast_demo.inference.forward.run_elsewhere"] * 2 + ["ast_demo.models.sequence_models._call"]
 
 
 def test_maps_and_their_trust_cards_are_the_same(tmp_path: Path) -> None:
@@ -120,7 +120,9 @@ def test_maps_and_their_trust_cards_are_the_same(tmp_path: Path) -> None:
     _, called = calls_of(tmp_path / "log")
     # The clip itself, and for the rollout's card once for each stage of shuffled weights.
     once = 1 + len(STAGES)
-    assert called == ["ast_demo.fast_ast.run_elsewhere"] * once + ["ast_demo.sequence_models._call"] * once
+    assert (
+        called == ["ast_demo.inference.forward.run_elsewhere"] * once + ["ast_demo.models.sequence_models._call"] * once
+    )
 
 
 def test_the_page_works_so_too(start_app: Callable[..., App], tmp_path: Path) -> None:
@@ -146,4 +148,4 @@ def test_the_page_works_so_too(start_app: Callable[..., App], tmp_path: Path) ->
     pids, called = calls_of(log)
     assert len(pids) == 1
     assert app.process.pid not in pids
-    assert set(called) == {"ast_demo.fast_ast.run_elsewhere"}
+    assert set(called) == {"ast_demo.inference.forward.run_elsewhere"}

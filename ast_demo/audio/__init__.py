@@ -1,0 +1,1 @@
+"""Any recording to a Waveform."""

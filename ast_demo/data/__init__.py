@@ -1,0 +1,1 @@
+"""Labelled clips, from wherever they lie."""

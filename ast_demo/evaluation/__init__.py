@@ -1,0 +1,1 @@
+"""Labelled clips and Checkpoints to an Evaluation."""

@@ -1,0 +1,1 @@
+"""Where a score rests, and how far to trust that."""

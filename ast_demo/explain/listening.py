@@ -1,0 +1,141 @@
+"""Hear what the model heard: a map of relevance keeps a part of a clip, and both halves are shown to the model again.
+
+The parts of the clip that are highest on the map are kept, so many that they fill the wanted share of its time and
+frequency; the rest is what was removed. If the map shows what the label rests on, the kept part keeps the label and the
+other one loses it. That holds both halves to the model's own word, not to a listener's; yet neither half is a sound
+that the model was trained on, and a label may survive in both, or in none.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ast_demo.audio.decoding import SAMPLE_RATE, Waveform
+from ast_demo.errors import AudioError
+from ast_demo.explain.maps import RelevanceMap
+from ast_demo.features.log_mel import HOP_S, InputSettings
+from ast_demo.features.resynthesis import apply_mask, spread_over_bins
+from ast_demo.inspection.inspection import Inspection, inspect_batch, to_list
+from ast_demo.models.loading import Checkpoint
+
+DEFAULT_KEEP = 0.65  # chosen by `benchmarks.hear`
+_RAMP = 0.5  # the mask rises from 0 to 1 over this share of the bins, half of them on either side of the threshold
+
+
+@dataclass(frozen=True)
+class Halves:
+    """A clip in two parts.
+
+    Attributes:
+        relevance: What decided which part goes where.
+        keep: Wanted share of the clip's time and frequency in the kept part, 0 to 1.
+        mask: (n_mels, frames) what was kept of the amplitude of each mel bin and frame of the clip, 0 to 1.
+        kept, removed: The halves, inspected as every clip is. Their samples add up to those of the clip.
+    """
+
+    relevance: RelevanceMap
+    keep: float
+    mask: np.ndarray
+    kept: Inspection
+    removed: Inspection
+
+    @property
+    def energy_share(self) -> float:
+        """The energy of the kept half, relative to that of the clip."""
+        kept = self.kept.waveform.samples.astype(np.float64)
+        clip = kept + self.removed.waveform.samples
+        return float(kept @ kept / max(clip @ clip, 1e-30))
+
+
+def split_clip(
+    inspection: Inspection, relevance: RelevanceMap, checkpoint: Checkpoint, keep: float = DEFAULT_KEEP
+) -> Halves:
+    """Split what the model heard of a clip by a map of it, and show both halves to the model.
+
+    Args:
+        keep: Share of the clip's time and frequency to keep, 0 (nothing) to 1 (all).
+
+    Raises:
+        AudioError: `keep` is no share.
+    """
+    if not 0 <= keep <= 1:
+        raise AudioError(f"Expected a share of the clip to keep between 0 and 1, got {keep:g}.")
+    clip = inspection.waveform
+    samples = clip.samples[: round(inspection.input_s * SAMPLE_RATE)]
+    mask = keep_highest(bins_of(inspection, relevance), keep)
+    kept = apply_mask(samples, mask)
+    halves = [
+        replace(clip, samples=half, name=f"{clip.name}, {which}", notes=())
+        for half, which in ((kept, "kept"), (samples - kept, "removed"))
+    ]
+    return Halves(relevance, keep, mask, *inspect_batch(halves, checkpoint))
+
+
+def bins_of(inspection: Inspection, relevance: RelevanceMap) -> np.ndarray:
+    """A map on the mel bins and frames of the clip, without the padding: (n_mels, frames)."""
+    spectrogram, grid = inspection.spectrogram, inspection.checkpoint.grid
+    if spectrogram is not None and grid is not None:
+        return spread_over_bins(relevance.values, grid)[:, : spectrogram.clip_frames]
+    # Over time alone: all mel bins alike.
+    n_tokens = relevance.values.shape[1]
+    clip_s = min(inspection.waveform.duration_s, inspection.input_s)
+    middle_s = (np.arange(max(1, round(clip_s / HOP_S))) + 0.5) * HOP_S
+    row = np.interp(middle_s, (np.arange(n_tokens) + 0.5) / n_tokens * inspection.input_s, relevance.values[0])
+    return np.tile(row, (InputSettings().n_mels, 1))
+
+
+def keep_highest(values: np.ndarray, keep: float) -> np.ndarray:
+    """A mask, 0 to 1 of the same shape, that is 1 on the highest values, 0 on the lowest, and `keep` on average.
+
+    In between it rises in a straight line with the rank of the value: so it does not depend on how a method scales its
+    map, and leaves no hard edges, which are sounds of their own. Equal values get an equal share.
+    """
+    width = min(_RAMP, 2 * keep, 2 * (1 - keep))
+    if width <= 0:
+        return np.full(values.shape, float(keep > 0))
+    # Not `argsort` alone: it would part values that are the same.
+    order = np.sort(values, axis=None)
+    below, up_to = (np.searchsorted(order, values.ravel(), side) for side in ("left", "right"))
+    rank = (below + up_to) / 2 / values.size
+    return np.clip((rank - (1 - keep)) / width + 0.5, 0, 1).reshape(values.shape)
+
+
+def tell_halves(inspection: Inspection, halves: Halves) -> str:
+    """What became of the map's label, or of the clip's best where the map is the same for all, in a sentence."""
+    relevance = halves.relevance
+    label = relevance.label or inspection.prediction.top(1)[0][0]
+    score = dict(inspection.prediction.top())[label]
+    parts = []
+    for name, half in (("kept", halves.kept), ("removed", halves.removed)):
+        best = half.prediction.top(1)[0][0]
+        own = dict(half.prediction.top())[label]
+        parts.append(f"{own:.0%} in the {name} part" + ("" if best == label else f", where {best!r} is best"))
+    return (
+        f"Split by {relevance.method}: {label!r} has {score:.0%} in the clip, {' and '.join(parts)}. "
+        f"The kept part holds {halves.energy_share:.0%} of the energy."
+    )
+
+
+def summarise_halves(halves: Halves) -> dict[str, object]:
+    """What became of both halves, as a JSON object."""
+    return {
+        "map": halves.relevance.method,
+        "label": halves.relevance.label,
+        "against": halves.relevance.against,
+        "keep": halves.keep,
+        "energy_share": halves.energy_share,
+        "kept": to_list(halves.kept.prediction.top()),
+        "removed": to_list(halves.removed.prediction.top()),
+    }
+
+
+def to_wav(waveform: Waveform) -> bytes:
+    """A waveform as WAV of floats, to the last bit: where a half overshoots full scale, nothing is cut."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, waveform.samples, SAMPLE_RATE, format="WAV", subtype="FLOAT")
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Inspections to files."""

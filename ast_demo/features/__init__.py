@@ -1,0 +1,1 @@
+"""A Waveform to what the model is fed; all geometry and all units."""

@@ -1,0 +1,171 @@
+"""Waveforms to the normalised log-mel spectrograms that an AST is fed.
+
+A batched torch version of 🤗 Transformers' `ASTFeatureExtractor` (its NumPy route), which follows Kaldi's
+`fbank`: 25 ms symmetric Hann window every 10 ms, mean of each frame removed, pre-emphasis 0.97, 512-point power
+spectrum, triangular filters on Kaldi's mel scale from 20 Hz to 8 kHz, natural logarithm with a floor. There is no
+other route from sound to the model in this program: pictures, scores and training all start here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ast_demo.audio.decoding import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
+
+HOP_S = HOP_LENGTH / SAMPLE_RATE  # 0.01 s from one frame to the next
+FRAME_S = FRAME_LENGTH / SAMPLE_RATE  # 0.025 s of sound in each frame
+FFT_LENGTH = 512
+_FRAMES_AT_A_TIME = 512  # what is in work then stays in the processor's cache
+_PRE_EMPHASIS = 0.97
+_LOWEST_HZ, _HIGHEST_HZ = 20.0, SAMPLE_RATE / 2
+_FLOOR = 1.192092955078125e-07  # the single-precision epsilon, Kaldi's guard before the logarithm
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """How a checkpoint wants its input.
+
+    Attributes:
+        n_mels: Mel bins of each frame.
+        n_frames: Frames of every input: shorter clips are padded, longer ones cut off.
+        mean, std: The input is `(log_mel - mean) / (2 * std)`; 0 and 0.5 leave it as it is.
+    """
+
+    n_mels: int = 128
+    n_frames: int = 1024
+    mean: float = -4.2677393
+    std: float = 4.5689974
+
+    @property
+    def padding_value(self) -> float:
+        """What a padded frame holds: the extractor pads with 0 *before* it normalises."""
+        return -self.mean / (2 * self.std)
+
+    @property
+    def silence_value(self) -> float:
+        """What digital silence becomes: the floor of the logarithm, normalised."""
+        return (math.log(_FLOOR) - self.mean) / (2 * self.std)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of sound that fit in the input."""
+        return (self.n_frames - 1) * HOP_S + FRAME_S
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """A clip as a checkpoint is fed it.
+
+    Attributes:
+        values: Normalised log-mel, shape (n_frames, n_mels), float32.
+        clip_frames: How many of the frames come from the clip; those after it are padding.
+        truncated_s: Seconds at the end of the clip that the checkpoint never gets.
+        settings: What it was computed with.
+    """
+
+    values: np.ndarray
+    clip_frames: int
+    truncated_s: float
+    settings: InputSettings
+
+    @property
+    def padding_share(self) -> float:
+        """Share of the frames that is padding, 0 to 1."""
+        return 1 - self.clip_frames / self.settings.n_frames
+
+
+def count_frames(n_samples: int) -> int:
+    """Frames of a clip of `n_samples` at 16 kHz: whole windows only."""
+    return max(0, 1 + (n_samples - FRAME_LENGTH) // HOP_LENGTH)
+
+
+def log_mel(samples: Tensor, n_mels: int = 128) -> Tensor:
+    """Log-mel filter bank energies, not normalised.
+
+    Args:
+        samples: (batch, n_samples) in [-1, 1] at 16 kHz, at least one frame (400 samples) long. Clips that are
+            shorter than the batch are padded with zeros by the caller; their frames beyond `count_frames` mean
+            nothing.
+
+    Returns:
+        (batch, frames, n_mels), float32.
+    """
+    # Double precision up to the spectrum, single from there, as the extractor: beside a loud tone the bins that hold
+    # next to nothing are where the rounding of a Fourier transform shows, and the logarithm magnifies it.
+    frames = samples.to(torch.float64).unfold(-1, FRAME_LENGTH, HOP_LENGTH)
+    return torch.cat([_log_mel_of_frames(some, n_mels) for some in frames.split(_FRAMES_AT_A_TIME, dim=1)], dim=1)
+
+
+def _log_mel_of_frames(frames: Tensor, n_mels: int) -> Tensor:
+    """(batch, frames, 400) in double precision to (batch, frames, n_mels) in single."""
+    frames = frames - frames.mean(dim=-1, keepdim=True)
+    # As long as the transform from the start: filling up there takes as long as all the rest.
+    padded = frames.new_zeros(*frames.shape[:-1], FFT_LENGTH)
+    torch.sub(frames[..., 1:], frames[..., :-1], alpha=_PRE_EMPHASIS, out=padded[..., 1:FRAME_LENGTH])
+    # Kaldi's pre-emphasis takes the first sample of a frame as its own predecessor.
+    padded[..., 0] = frames[..., 0] * (1 - _PRE_EMPHASIS)
+    padded[..., :FRAME_LENGTH] *= _window().to(frames.device)
+    power = torch.view_as_real(torch.fft.rfft(padded)).float().square_().sum(dim=-1)
+    return (power @ filter_bank(n_mels).to(frames.device)).clamp_(min=_FLOOR).log_()
+
+
+def compute_spectrograms(waveforms: Sequence[Waveform], settings: InputSettings) -> list[Spectrogram]:
+    """The spectrograms that a checkpoint with these settings is fed, one for each waveform.
+
+    A clip gives the same values alone and in a batch. Source: `ASTFeatureExtractor` of 🤗 Transformers, to which
+    the result is equal to 1e-5: both keep the spectrum in single precision, and round it at other places.
+    """
+    return [_compute_one(waveform, settings) for waveform in waveforms]
+
+
+def _compute_one(waveform: Waveform, settings: InputSettings) -> Spectrogram:
+    clip_frames = min(count_frames(len(waveform.samples)), settings.n_frames)
+    used = (clip_frames - 1) * HOP_LENGTH + FRAME_LENGTH
+    values = torch.zeros(settings.n_frames, settings.n_mels)
+    values[:clip_frames] = log_mel(torch.from_numpy(waveform.samples[None, :used]), settings.n_mels)[0]
+    values.sub_(settings.mean).div_(2 * settings.std)
+    window_samples = (settings.n_frames - 1) * HOP_LENGTH + FRAME_LENGTH
+    truncated_s = max(0, len(waveform.samples) - window_samples) / SAMPLE_RATE
+    return Spectrogram(values.numpy(), clip_frames, truncated_s, settings)
+
+
+def mel_band_edges_hz(n_mels: int) -> np.ndarray:
+    """Corners of the triangular filters in hertz, shape (n_mels + 2,): bin m rises from m, peaks at m + 1, ends at m + 2."""
+    return _from_mel(np.linspace(_to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ), n_mels + 2))
+
+
+def hz_to_mel_bin(hz: float, n_mels: int) -> float:
+    """Where a frequency lies on an axis of mel bins on which bin m covers m to m + 1 and peaks at m + 0.5."""
+    lowest, highest = _to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ)
+    return float((_to_mel(hz) - lowest) / (highest - lowest) * (n_mels + 1) - 0.5)
+
+
+def _to_mel(hz: np.ndarray | float) -> np.ndarray:
+    return 1127.0 * np.log1p(np.asarray(hz) / 700.0)
+
+
+def _from_mel(mel: np.ndarray) -> np.ndarray:
+    return 700.0 * np.expm1(mel / 1127.0)
+
+
+@lru_cache(maxsize=1)
+def _window() -> Tensor:
+    """Hann window (400,) in double precision."""
+    return torch.hann_window(FRAME_LENGTH, periodic=False, dtype=torch.float64)
+
+
+@lru_cache(maxsize=8)
+def filter_bank(n_mels: int) -> Tensor:
+    """(257, n_mels): triangles whose sides are straight on the mel scale, neighbours crossing at one half."""
+    mel_of_bin = _to_mel(np.linspace(0, SAMPLE_RATE / 2, FFT_LENGTH // 2 + 1))[:, None]
+    corners = np.linspace(_to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ), n_mels + 2)
+    width = corners[1] - corners[0]
+    rising, falling = (mel_of_bin - corners[:-2]) / width, (corners[2:] - mel_of_bin) / width
+    return torch.from_numpy(np.maximum(0, np.minimum(rising, falling))).to(torch.float32)

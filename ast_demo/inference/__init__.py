@@ -1,0 +1,1 @@
+"""AST's forward pass, with the attention that rollout needs."""

@@ -1,0 +1,1 @@
+"""A Waveform and a Checkpoint to an Inspection."""

@@ -1,0 +1,1 @@
+"""A name, a folder or a Hub id to a Checkpoint."""

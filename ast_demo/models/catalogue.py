@@ -1,0 +1,72 @@
+"""What can be loaded now: the shipped checkpoints, and MIT's eight on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from ast_demo.models import loading as checkpoints
+from ast_demo.models.hub import find_downloaded, hub_is_reachable
+from ast_demo.models.loading import CheckpointFacts, read_facts, shipped_names
+from ast_demo.settings import Settings, is_allowed
+
+MIT_CHECKPOINTS = tuple(
+    f"MIT/ast-finetuned-{name}"
+    for name in (
+        "audioset-10-10-0.4593",
+        "audioset-10-10-0.450",
+        "audioset-10-10-0.448",
+        "audioset-10-10-0.448-v2",
+        "audioset-12-12-0.447",
+        "audioset-14-14-0.443",
+        "audioset-16-16-0.442",
+        "speech-commands-v2",
+    )
+)
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """A checkpoint that can be named. `note` says what it is, or why it is not available now."""
+
+    name: str
+    source: Literal["shipped", "hub"]
+    available: bool
+    note: str
+
+
+def allowed_on_hub(settings: Settings) -> list[str]:
+    """Those of MIT's checkpoints that may be loaded here."""
+    return [name for name in MIT_CHECKPOINTS if is_allowed(name, settings.hub_checkpoints)]
+
+
+def catalogue(settings: Settings | None = None, *, reachable: Callable[[], bool] | None = None) -> list[CatalogueEntry]:
+    """What can be loaded now: the shipped checkpoints, and those of MIT's eight from the Hub that the settings allow.
+
+    Args:
+        reachable: Asked once, and only if some checkpoint is not on this machine yet.
+    """
+    entries = [
+        CatalogueEntry(name, "shipped", True, _describe(read_facts(checkpoints.SHIPPED_FOLDER / name)))
+        for name in shipped_names()
+    ]
+    cached = {name: find_downloaded(name) is not None for name in allowed_on_hub(settings or Settings())}
+    available = all(cached.values()) or (reachable or partial(hub_is_reachable, MIT_CHECKPOINTS[0]))()
+    for name in cached:
+        if cached[name]:
+            note = "already downloaded"
+        elif available:
+            note = "downloaded from the Hugging Face Hub on first use (about 350 MB)"
+        else:
+            note = "not available now: not downloaded yet, and the Hugging Face Hub cannot be reached"
+        entries.append(CatalogueEntry(name, "hub", cached[name] or available, note))
+    return entries
+
+
+def _describe(facts: CheckpointFacts) -> str:
+    parts = [f"{len(facts.labels)} labels"]
+    if facts.input and facts.grid:
+        parts += [f"{facts.input.duration_s:.2f} s", f"{facts.grid.n_frequency} × {facts.grid.n_time} patches"]
+    return ", ".join([*parts, f"{facts.n_parameters / 1e6:.1f} M parameters"])

@@ -1,0 +1,1 @@
+"""What runs the work, and nothing of what it is about."""

@@ -1,0 +1,274 @@
+"""Why this label? In the Inspect tab: a map of any label by any method, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.events import Dependency
+
+from ast_demo import figures
+from ast_demo.errors import AstDemoError
+from ast_demo.explain.faithfulness import STAGES, TrustCard, measure_trust
+from ast_demo.explain.maps import Method, RelevanceMap
+from ast_demo.explain.methods import METHODS, OF_A_LABEL, cautions, default_method, explain
+from ast_demo.explain.perturbation import Perturbations, perturb
+from ast_demo.export.files import write_map
+from ast_demo.figures import Look
+from ast_demo.inspection.inspection import Inspection
+from ast_demo.models.cache import CheckpointCache
+from ast_demo.models.loading import CheckpointFacts
+from ast_demo.settings import Settings
+from ast_demo.ui import components as parts
+from ast_demo.ui.background import Done, follow
+
+_METHOD_NAMES: dict[Method, str] = {
+    "perturbation": "Perturbation",
+    "relevance": "Class relevance",
+    "rollout": "Attention rollout",
+    "energy": "Energy (no model)",
+    "random": "Random (no model)",
+}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The map that one visitor looks at."""
+
+    inspection: Inspection
+    reference: str
+    look: Look
+    relevance: RelevanceMap
+    perturbations: Perturbations | None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Components that the tab shows and hides."""
+
+    box: gr.Column
+    explained: gr.State
+    method: gr.Dropdown
+    label: gr.Dropdown
+    against: gr.Dropdown
+    picture: gr.Image
+    remarks: gr.HTML
+    go: gr.Button
+    stop: gr.Button
+    verdict: gr.HTML
+    curves: gr.Image
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [self.box, self.explained, self.method, self.label, self.against, self.picture, self.remarks, *self.card]
+
+    @property
+    def card(self) -> list[Any]:
+        return [self.go, self.stop, self.verdict, self.curves]
+
+
+def build_panel() -> Panel:
+    """Lay out the panel, hidden. Must be called inside a `gr.Blocks`."""
+    with gr.Column(visible=False, elem_id="why") as box:
+        with gr.Row(equal_height=True):
+            method = gr.Dropdown([(name, key) for key, name in _METHOD_NAMES.items()], label="Map", elem_id="map")
+            label = gr.Dropdown([], label="Why this label", elem_id="why-label", min_width=140)
+            against = gr.Dropdown([], label="… and not", elem_id="why-not", min_width=140)
+        picture = parts.picture("picture-map", "Map of what speaks for the label, over the spectrogram", visible=True)
+        remarks = gr.HTML(elem_id="map-remarks", elem_classes="caution")
+        with gr.Accordion("How far can you trust this map?", open=False, elem_id="trust"):
+            gr.HTML(_WHAT_IT_DOES, elem_classes="caution")
+            with gr.Row():
+                go = gr.Button("Put it to the test", size="sm", elem_id="trust-go")
+                stop = gr.Button("Stop", size="sm", interactive=False, elem_id="trust-stop")
+            verdict = gr.HTML(elem_id="trust-verdict")
+            curves = parts.picture("picture-trust", "Deletion and insertion curves of the map, of loudness, of chance")
+    return Panel(
+        box, gr.State(None, time_to_live=3600), method, label, against, picture, remarks, go, stop, verdict, curves
+    )
+
+
+def wire(
+    panel: Panel,
+    shown: gr.State,
+    checkpoints: CheckpointCache,
+    settings: Settings,
+    after: Sequence[Dependency],
+    downloads: gr.Files,
+) -> list[Dependency]:
+    """Make a map whenever another clip is shown, or another map or label is asked for.
+
+    Args:
+        shown: What the tab shows: None, or something with `inspection`, `reference`, `look` and `folder`.
+        after: Events that show something else.
+        downloads: Where the files of the map join those of the clip.
+
+    Returns:
+        The events at the end of which there is another map, in `panel.explained`.
+    """
+
+    def start(now: Any, old: Explained | None, asked: Method | None) -> Iterator[dict[Any, object]]:
+        if now is None:
+            yield {**_no_card(panel), panel.box: gr.update(visible=False), panel.explained: None, panel.picture: None}
+            return
+        if old is not None and old.inspection is now.inspection:  # at most the look has changed
+            yield {panel.explained: gr.skip()} if old.look == now.look else draw(now, old.relevance, old.perturbations)
+            return
+        facts = now.inspection.checkpoint
+        best = now.inspection.prediction.top(1)[0][0]
+        labels = [(one.replace("_", " "), one) for one in facts.labels]
+        # A choice between maps stays as it is while clips come and go.
+        method = asked if asked in METHODS and old is not None else default_method(facts)
+        yield {
+            **_no_card(panel),
+            panel.box: gr.update(visible=True),
+            panel.method: method,
+            panel.label: gr.update(choices=labels, value=best, interactive=method in OF_A_LABEL),
+            panel.against: gr.update(
+                choices=[("nobody else", ""), *labels], value="", interactive=method in OF_A_LABEL
+            ),
+        }
+        yield from make(now, None, method, best, "")
+
+    def change(
+        now: Any, old: Explained | None, method: Method, label: str, against: str
+    ) -> Iterator[dict[Any, object]]:
+        if now is None:
+            yield {panel.explained: gr.skip()}
+            return
+        chosen = method in OF_A_LABEL
+        yield {
+            **_no_card(panel),
+            panel.label: gr.update(interactive=chosen),
+            panel.against: gr.update(interactive=chosen),
+        }
+        yield from make(now, old, method, label, against)
+
+    def make(now: Any, old: Explained | None, method: Method, label: str, against: str) -> Iterator[dict[Any, object]]:
+        inspection: Inspection = now.inspection
+        try:
+            loaded = checkpoints.load(now.reference)
+            tried = old.perturbations if old is not None and old.inspection is inspection else None
+            if method == "perturbation" and tried is None:
+                for news in follow(lambda tell: perturb(inspection, loaded, tell)):
+                    if isinstance(news, Done):
+                        tried = news.result
+                    else:
+                        yield {panel.remarks: f"<p>{escape(_progress('Taking parts away', *news))}</p>"}
+            relevance = explain(
+                inspection,
+                loaded,
+                method,
+                label,
+                against if against and against != label else None,
+                perturbations=tried,
+            )
+        except AstDemoError as error:
+            yield {
+                panel.remarks: f'<p role="alert">{escape(str(error))}</p>',
+                panel.picture: None,
+                panel.explained: None,
+            }
+            return
+        yield draw(now, relevance, tried)
+
+    def draw(now: Any, relevance: RelevanceMap, tried: Perturbations | None) -> dict[Any, object]:
+        files = write_map(relevance, now.inspection, parts.new_folder(), look=now.look)
+        return {
+            panel.explained: Explained(now.inspection, now.reference, now.look, relevance, tried),
+            panel.picture: str(files[0]),
+            downloads: [*parts.files_in(now.folder), *map(str, files)],
+            panel.remarks: "".join(f"<p>{escape(text)}</p>" for text in cautions(relevance, now.inspection)),
+        }
+
+    def test(now: Explained | None) -> Iterator[dict[Any, object]]:
+        if now is None:
+            yield {panel.go: gr.skip()}
+            return
+        yield {panel.go: gr.update(interactive=False), panel.stop: gr.update(interactive=True)}
+        idle = {panel.go: gr.update(interactive=True), panel.stop: gr.update(interactive=False)}
+        try:
+            loaded = checkpoints.load(now.reference)
+            for news in follow(lambda tell: measure_trust(now.relevance, now.inspection, loaded, tell)):
+                if isinstance(news, Done):
+                    curves = parts.write_picture(now.look, "trust", figures.trust_figure(news.result, now.look))
+                    yield {
+                        **idle,
+                        panel.verdict: _card(news.result, loaded.facts),
+                        panel.curves: gr.update(value=curves, visible=True),
+                    }
+                else:
+                    yield {panel.verdict: f"<p>{escape(_progress('Running the model', *news))}</p>"}
+        except AstDemoError as error:
+            yield {**idle, panel.verdict: f'<p role="alert">{escape(str(error))}</p>'}
+
+    hidden: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        **parts.pool(parts.LONG, settings),
+    }
+    quiet: dict[str, Any] = {**hidden, "trigger_mode": "always_last"}
+    made = [
+        event.then(start, [shown, panel.explained, panel.method], [*panel.outputs, downloads], **quiet)
+        for event in after
+    ]
+    asked: list[Any] = [shown, panel.explained, panel.method, panel.label, panel.against]
+    made += [
+        chooser.input(change, asked, [*panel.outputs, downloads], **quiet)
+        for chooser in (panel.method, panel.label, panel.against)
+    ]
+    running = panel.go.click(test, [panel.explained], panel.card, trigger_mode="once", **hidden)
+    panel.stop.click(
+        lambda: _no_card(panel) | {panel.verdict: "<p>Stopped.</p>"},
+        outputs=panel.card,
+        cancels=[running],
+        api_visibility="private",
+    )
+    return made
+
+
+def _no_card(panel: Panel) -> dict[Any, object]:
+    """The card before a map is put to the test."""
+    return {
+        panel.go: gr.update(interactive=True),
+        panel.stop: gr.update(interactive=False),
+        panel.verdict: "",
+        panel.curves: gr.update(value=None, visible=False),
+    }
+
+
+def _progress(what: str, done: int, total: int) -> str:
+    return f"{what}: {done / max(total, 1):.0%}"
+
+
+def _card(card: TrustCard, facts: CheckpointFacts) -> str:
+    """The verdict, and the numbers behind it, each with its controls."""
+    chance = [curves.gap for curves in card.of_random]
+    rows = {
+        "insertion less deletion": f"{card.of_map.gap:+.2f}; loudness {card.of_energy.gap:+.2f}; "
+        f"{len(chance)} random maps {min(chance):+.2f} to {max(chance):+.2f}",
+        "shuffled weights": ", ".join(
+            f"{stage} {kept:+.2f}" for stage, kept in zip(STAGES, card.kept_under_random_weights, strict=False)
+        )
+        or f"not measured: with {facts.n_parameters / 1e6:.0f} M parameters this map would take minutes",
+        "rests on": f"padding {card.padding_share:.0%}, special tokens {card.special_share:.0%}",
+    }
+    first, *others = card.verdict
+    return (
+        f'<p class="verdict"><b>{escape(first)}</b> {escape(" ".join(others))}</p>{parts.table("", rows)}{_HOW_TO_READ}'
+    )
+
+
+_WHAT_IT_DOES = """
+<p>The highest places of the map are taken away first, then put back first, and the score is watched, beside the same
+with loudness and with ten random maps. A bin that is taken away becomes the clip's own background: the level that a
+tenth of its frames stay below. Zero would be padding, which the model sees brighter than sound.</p>
+"""
+_HOW_TO_READ = """
+<p class="reading">A map that finds what the score hangs on falls early on the left and rises early on the right.
+<i>Shuffled weights</i> is how much the map stays the same (1: all of it) when the model's weights are shuffled from
+the classifier down: high at the end, the map shows the sound and not the model.</p>
+"""
