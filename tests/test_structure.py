@@ -14,61 +14,25 @@ from tests.clips import REPOSITORY
 
 PACKAGE = REPOSITORY / "ast_demo"
 
-# In the order in which a clip passes through them. A room knows those above it and none below.
-ROOMS = (
-    "errors",
-    "settings",
-    "temporary",
-    "memory",
-    "threads",
-    "audio",
-    "clip_facts",
-    "samples",
-    "buckets",
-    "labelled_clips",
-    "spectrogram",
-    "patches",
-    "resynthesis",
-    "attention",
-    "gpu",
-    "amx",
-    "fast_kernels",
-    "fast_float32",
-    "fast_bfloat16",
-    "fast_ast",
-    "gpu_ast",
-    "hub",
-    "checkpoints",
-    "checkpoint_cache",
-    "catalogue",
-    "sequence_models",
-    "inspection",
-    "windows",
-    "maps",
-    "hearing",
-    "relevance",
-    "perturbation",
-    "explanations",
-    "trust",
-    "mistakes",
-    "comparison",
-    "figures",
-    "export",
-    "metrics",
-    "read_ahead",
-    "embedding_map",
-    "evaluation_rows",
-    "evaluation_parts",
-    "evaluation_engine",
-    "scale_out",
-    "evaluation",
-    "spotlight",
-    "finetuning",
-    "cli",
-    "ui",
-)
-# The command line starts the page, and imports it there: the one step down.
-STEPS_DOWN = {("cli", "ui")}
+
+def read_the_house() -> tuple[list[str], list[str]]:
+    """The files and folders of `ast_demo` as CONTRIBUTING lists them, in that order, as paths in it."""
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    lines = text.partition("```\napp.py")[2].partition("```")[0].splitlines()
+    lines = lines[lines.index("ast_demo/") + 1 :]
+    files, folders, path = [], [], []
+    for line in lines:
+        depth = (len(line) - len(line.lstrip())) // 4
+        if depth == 0:
+            break
+        name = line.split()[0]
+        path = [*path[: depth - 1], name.removesuffix("/")]
+        (folders if name.endswith("/") else files).append("/".join(path))
+    return files, folders
+
+
+# In the order in which a clip passes through them. A file knows those above it and none below.
+HOUSE, FOLDERS = read_the_house()
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in {"__init__.py", "__main__.py"})
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
@@ -92,18 +56,33 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+def test_the_house_is_drawn_as_it_stands() -> None:
+    """CONTRIBUTING names every file once, and none that is not there."""
+    assert sorted(HOUSE) == NAMES
+    assert sorted(FOLDERS) == sorted({str(path.parent.relative_to(PACKAGE)) for path in FILES} - {"."})
+
+
+def place_of(module: str) -> int | None:
+    """Where in the house a module or a name of one stands; a face stands where the last file of its folder does."""
+    path = module.removeprefix("ast_demo.").replace(".", "/")
+    while path:
+        if f"{path}.py" in HOUSE:
+            return HOUSE.index(f"{path}.py")
+        if path in FOLDERS:
+            return max(number for number, file in enumerate(HOUSE) if file.startswith(f"{path}/"))
+        path = path.rpartition("/")[0]
+    return None
+
+
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_imports_point_up(path: Path) -> None:
-    room = room_of(path)
-    assert room in ROOMS, f"{room} has no place yet in the order of the rooms"
+    name = str(path.relative_to(PACKAGE))
     for module in imports(parse(path)):
-        package, _, rest = module.partition(".")
-        if package != "ast_demo":
+        if module.split(".")[0] != "ast_demo":
             continue
-        other = rest.split(".")[0]
-        assert other in ROOMS, f"{path.name} imports {module}"
-        up_or_inside = ROOMS.index(other) <= ROOMS.index(room)
-        assert up_or_inside or (room, other) in STEPS_DOWN, f"{room} imports {other}, which stands below it"
+        place = place_of(module)
+        assert place is not None, f"{name} imports {module}"
+        assert place < HOUSE.index(name), f"{name} imports {module}, which stands below it"
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
@@ -171,7 +150,11 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_the_command_line_and_the_core_stay_light() -> None:
-    core = "; ".join(f"import ast_demo.{path.stem}" for path in CORE if path.parent == PACKAGE)
+    core = "; ".join(
+        f"import ast_demo.{path.relative_to(PACKAGE).with_suffix('').as_posix().replace('/', '.')}"
+        for path in CORE
+        if room_of(path) not in {"finetuning", "spotlight"}
+    )
     loaded = loaded_by(f"import ast_demo.cli; {core}")
     assert {"torch", "typer"} <= loaded
     assert not loaded & {"gradio", "renumics", "datasets", "matplotlib.pyplot"}
