@@ -1,6 +1,5 @@
 """What did this audio model hear, and why was it wrong?
 
-The rooms, in the order a clip passes through them: `audio`, `features`, `data`, `runtime`,
-`inference`, `models`, `inspection`, `explain`, `figures`, `export`, `evaluation`, `finetuning`, `spotlight`, `ui`. Import from the room itself; this file imports nothing, so that
-`import ast_demo` is free.
+The rooms stand in CONTRIBUTING in the order in which a clip passes through them. Import from the room itself; this file
+imports nothing, so that `import ast_demo` is free.
 """
