@@ -19,7 +19,7 @@ from ast_demo.errors import told_as_a_sentence
 from ast_demo.settings import read_settings
 
 if TYPE_CHECKING:  # it takes a second to import
-    from ast_demo.inspection.inspection import Inspection
+    from ast_demo.inspection import Inspection
 
 app = typer.Typer(
     help="What did this audio model hear, and why was it wrong?",
@@ -66,13 +66,11 @@ def inspect(
 
     Of a recording that is longer than the checkpoint's input, these are of one window; all windows are told as well.
     """
-    from ast_demo.audio.decoding import read_audio
-    from ast_demo.explain.listening import split_clip, tell_halves
-    from ast_demo.explain.maps import rollout_map
-    from ast_demo.export.files import describe_clip, write_inspection
-    from ast_demo.inspection.inspection import inspect
-    from ast_demo.inspection.windows import begin_timeline, cut_window, look_through, nearest_window, window_starts
-    from ast_demo.models.loading import default_checkpoint, load_checkpoint
+    from ast_demo.audio import read_audio
+    from ast_demo.explain import rollout_map, split_clip, tell_halves
+    from ast_demo.export import describe_clip, write_inspection
+    from ast_demo.inspection import begin_timeline, cut_window, inspect, look_through, nearest_window, window_starts
+    from ast_demo.models import default_checkpoint, load_checkpoint
 
     settings = read_settings()
     recording = read_audio(clip, max_s=settings.max_clip_s)
@@ -86,15 +84,14 @@ def inspect(
     split_by = rollout_map(inspection)
     card, mapped = None, dict[str, object]()
     if method or label or against or trust:
-        from ast_demo.explain.faithfulness import measure_trust, summarise_map
-        from ast_demo.explain.methods import default_method, explain
+        from ast_demo.explain import default_method, explain, measure_trust, summarise_map
 
         chosen = method or default_method(loaded.facts)
         relevance = explain(inspection, loaded, chosen, label, against, progress=_progress_line("masks"))
         card = measure_trust(relevance, inspection, loaded, _progress_line("runs")) if trust else None
         mapped = {"map": summarise_map(relevance, inspection, card)}
         if output is not None:
-            from ast_demo.export.files import write_map
+            from ast_demo.export import write_map
 
             for path in write_map(relevance, inspection, output, card):
                 typer.echo(f"Wrote {path}", err=True)
@@ -137,15 +134,15 @@ def compare(
 
     A checkpoint that cannot be used is told on standard error and leaves the others standing; the exit code is then 2.
     """
-    from ast_demo.audio.decoding import read_audio
-    from ast_demo.inspection.comparison import compare, describe, summarise_comparison
-    from ast_demo.models.cache import CheckpointCache
+    from ast_demo.audio import read_audio
+    from ast_demo.inspection import compare, describe, summarise_comparison
+    from ast_demo.models import CheckpointCache
 
     settings = read_settings()
     waveform = read_audio(clip, max_s=settings.max_clip_s)
     comparison = compare(waveform, checkpoint, CheckpointCache(settings).load)
     if output is not None:
-        from ast_demo.export.files import write_comparison
+        from ast_demo.export import write_comparison
 
         for path in write_comparison(comparison, output):
             typer.echo(f"Wrote {path}", err=True)
@@ -219,14 +216,11 @@ def evaluate(
     ] = 0,
 ) -> None:
     """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
-    from ast_demo.data.reading import ReadingOptions, read_label_map, read_labelled_clips
-    from ast_demo.evaluation.engine import evaluate_here
-    from ast_demo.evaluation.ray_engine import ray_engine
-    from ast_demo.evaluation.run import evaluate
+    from ast_demo.data import ReadingOptions, read_label_map, read_labelled_clips
+    from ast_demo.evaluation import evaluate, evaluate_here, ray_engine
     from ast_demo.finetuning.split import keep_held_out
-    from ast_demo.models.cache import CheckpointCache
-    from ast_demo.models.loading import find_checkpoint
-    from ast_demo.spotlight.view import write_layout
+    from ast_demo.models import CheckpointCache, find_checkpoint
+    from ast_demo.spotlight import write_layout
 
     settings = read_settings()
     runs_on = ray_engine(settings, address=ray_address, workers=workers) if engine == "ray" else evaluate_here
@@ -281,7 +275,7 @@ def spotlight(
     folder: Annotated[Path, typer.Argument(help="What `evaluate` has written.")],
 ) -> None:
     """Explore an evaluation in Renumics Spotlight: prints its address, and serves it until Ctrl-C."""
-    from ast_demo.spotlight.viewers import serve_evaluation
+    from ast_demo.spotlight import serve_evaluation
 
     typer.echo("Starting Spotlight, which takes some ten seconds ...", err=True)
     serve_evaluation(folder, typer.echo)
@@ -334,7 +328,7 @@ def finetune(
     ] = None,
 ) -> None:
     """Train a checkpoint on labelled clips: from a base, or from scratch."""
-    from ast_demo.data.reading import ReadingOptions, join_clips, read_labelled_clips
+    from ast_demo.data import ReadingOptions, join_clips, read_labelled_clips
     from ast_demo.finetuning.publishing import push_to_hub as push
     from ast_demo.finetuning.recipe import choose_options
     from ast_demo.finetuning.run import finetune
@@ -370,7 +364,7 @@ def finetune(
 @app.command()
 def checkpoints() -> None:
     """List the checkpoints that can be loaded now."""
-    from ast_demo.models.catalogue import catalogue
+    from ast_demo.models import catalogue
 
     for entry in catalogue():
         typer.echo(f"{entry.name}\n    {entry.note}")

@@ -23,15 +23,11 @@ import numpy as np
 import soundfile
 import torch
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
-from ast_demo.data.reading import LabelledClip, LabelledClips
-from ast_demo.data.samples import list_samples
-from ast_demo.evaluation.engine import Work, evaluate_here
-from ast_demo.evaluation.parts import make_folder
-from ast_demo.evaluation.rows import Question
-from ast_demo.evaluation.run import evaluate
-from ast_demo.inspection.inspection import inspect_batch
-from ast_demo.models.cache import CheckpointCache
+from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.data import LabelledClip, LabelledClips, list_samples
+from ast_demo.evaluation import Question, Work, evaluate, evaluate_here, make_folder
+from ast_demo.inspection import inspect_batch
+from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from benchmarks.measure import flop_rates, multiply, peak_memory_mb, ratios, read_arguments, report, spread, take_turns
 from benchmarks.subjects import GFLOP_PER_FORWARD, base_folder, sample_clips

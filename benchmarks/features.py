@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from transformers import ASTFeatureExtractor
 
-from ast_demo.audio.decoding import SAMPLE_RATE
-from ast_demo.features.log_mel import InputSettings, compute_spectrograms
+from ast_demo.audio import SAMPLE_RATE
+from ast_demo.features import InputSettings, compute_spectrograms
 from benchmarks.measure import ratios, read_arguments, report, spread, take_turns
 from benchmarks.subjects import base_folder, sample_clips
 

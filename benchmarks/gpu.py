@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import ASTForAudioClassification
 
-from ast_demo.inference.gpu import explain_batch, to_device
+from ast_demo.inference import explain_batch, to_device
 from benchmarks.measure import read_arguments, report, spread, take_turns
 from benchmarks.subjects import base_folder
 

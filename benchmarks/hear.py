@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ast_demo.audio.decoding import read_audio
-from ast_demo.data.samples import list_samples
-from ast_demo.explain.listening import DEFAULT_KEEP, split_clip
-from ast_demo.explain.methods import METHODS, explain
-from ast_demo.inspection.inspection import Inspection, inspect
-from ast_demo.inspection.windows import cut_window
-from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names
+from ast_demo.audio import read_audio
+from ast_demo.data import list_samples
+from ast_demo.explain import DEFAULT_KEEP, METHODS, explain, split_clip
+from ast_demo.inspection import Inspection, cut_window, inspect
+from ast_demo.models import Checkpoint, load_checkpoint, shipped_names
 from benchmarks.measure import read_arguments, report
 
 KEEPS = (0.5, DEFAULT_KEEP)

@@ -11,11 +11,8 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from ast_demo.evaluation.engine import Engine, Work, evaluate_here
-from ast_demo.evaluation.parts import CLIPS_A_PART, make_folder
-from ast_demo.evaluation.ray_engine import ray_engine
-from ast_demo.evaluation.rows import Question
-from ast_demo.models.cache import CheckpointCache
+from ast_demo.evaluation import CLIPS_A_PART, Engine, Question, Work, evaluate_here, make_folder, ray_engine
+from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from benchmarks.evaluate import scratch, write_clips
 from benchmarks.measure import ratios, read_arguments, report, spread

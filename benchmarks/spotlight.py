@@ -10,13 +10,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ast_demo.data.reading import LabelledClips, read_labelled_clips
-from ast_demo.data.samples import SAMPLES_FOLDER
-from ast_demo.evaluation.run import evaluate
-from ast_demo.inspection.inspection import inspect
-from ast_demo.models.loading import load_checkpoint, shipped_names
+from ast_demo.data import SAMPLES_FOLDER, LabelledClips, read_labelled_clips
+from ast_demo.evaluation import evaluate
+from ast_demo.inspection import inspect
+from ast_demo.models import load_checkpoint, shipped_names
 from ast_demo.settings import Settings
-from ast_demo.spotlight.viewers import Viewers
+from ast_demo.spotlight import Viewers
 from benchmarks.measure import read_arguments, report, spread
 from benchmarks.subjects import sample_clips
 

@@ -10,9 +10,9 @@ import time
 import urllib.error
 import urllib.request
 
-from ast_demo.export.files import draw
-from ast_demo.inspection.inspection import inspect
-from ast_demo.models.loading import default_checkpoint, load_checkpoint
+from ast_demo.export import draw
+from ast_demo.inspection import inspect
+from ast_demo.models import default_checkpoint, load_checkpoint
 from benchmarks.measure import ratios, read_arguments, report, spread, take_turns
 from benchmarks.subjects import sample_clips
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
-from ast_demo.data.samples import list_samples
-from ast_demo.models.loading import Checkpoint, load_checkpoint
+from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.data import list_samples
+from ast_demo.models import Checkpoint, load_checkpoint
 
 GFLOP_PER_FORWARD = 261.0  # of AST-base at 1024 frames: 1214 tokens through 12 layers
 

@@ -12,13 +12,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
-from ast_demo.data.samples import SAMPLES_FOLDER, list_samples
-from ast_demo.explain.faithfulness import measure_trust
-from ast_demo.explain.listening import split_clip
-from ast_demo.explain.maps import rollout_map
-from ast_demo.explain.methods import METHODS, explain
-from ast_demo.explain.perturbation import perturb
+from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.data import SAMPLES_FOLDER, list_samples
+from ast_demo.explain import METHODS, explain, measure_trust, perturb, rollout_map, split_clip
 from ast_demo.figures import (
     Look,
     envelope,
@@ -29,9 +25,8 @@ from ast_demo.figures import (
     to_png,
     trust_figure,
 )
-from ast_demo.inspection.inspection import inspect
-from ast_demo.inspection.windows import look_through
-from ast_demo.models.loading import default_checkpoint, load_checkpoint
+from ast_demo.inspection import inspect, look_through
+from ast_demo.models import default_checkpoint, load_checkpoint
 
 FOLDER = SAMPLES_FOLDER.parent / "guide"
 LOOK = Look(width_px=736, scale=1.5)

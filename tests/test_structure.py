@@ -86,6 +86,16 @@ def test_imports_point_up(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_rooms_are_entered_by_their_faces(path: Path) -> None:
+    """From another folder one imports what its `__init__.py` hands out, and nothing that lies behind it."""
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ast_demo."):
+            room, _, behind = str(node.module).removeprefix("ast_demo.").partition(".")
+            if room not in {room_of(path), "finetuning"}:  # it has no face: what a part of it loads others need not
+                assert not behind, f"imports {node.module} instead of ast_demo.{room}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_who_may_import_what(path: Path) -> None:
     room = room_of(path)
     for module in imports(parse(path)):

@@ -1,1 +1,17 @@
 """Any recording to a Waveform."""
+
+from __future__ import annotations
+
+from ast_demo.audio.decoding import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform, read_audio, waveform_from_samples
+from ast_demo.audio.statistics import find_silence, measure_clip
+
+__all__ = [
+    "FRAME_LENGTH",
+    "HOP_LENGTH",
+    "SAMPLE_RATE",
+    "Waveform",
+    "find_silence",
+    "measure_clip",
+    "read_audio",
+    "waveform_from_samples",
+]

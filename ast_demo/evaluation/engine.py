@@ -8,11 +8,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ast_demo.data.reading import LabelledClip
+from ast_demo.data import LabelledClip
 from ast_demo.evaluation.parts import write_part
 from ast_demo.evaluation.rows import Heard, Question, answer, hear
-from ast_demo.models.loading import Checkpoint
-from ast_demo.runtime.prefetch import read_ahead
+from ast_demo.models import Checkpoint
+from ast_demo.runtime import read_ahead
 
 
 @dataclass(frozen=True)

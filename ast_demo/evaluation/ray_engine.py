@@ -19,12 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ast_demo.data.reading import LabelledClip
+from ast_demo.data import LabelledClip
 from ast_demo.errors import AstDemoError, SettingsError
 from ast_demo.evaluation.engine import Engine, Load, Work
 from ast_demo.evaluation.parts import write_part
 from ast_demo.evaluation.rows import Heard, Question, answer, hear
-from ast_demo.models.cache import CheckpointCache
+from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 
 _READING_CPUS = 0.2  # decoding takes a fraction of the time that a model takes

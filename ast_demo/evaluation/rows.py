@@ -16,21 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
-from ast_demo.audio.statistics import measure_clip
-from ast_demo.data.reading import LabelledClip
+from ast_demo.audio import SAMPLE_RATE, Waveform, measure_clip, read_audio
+from ast_demo.data import LabelledClip
 from ast_demo.errors import AudioError, CheckpointError
-from ast_demo.explain.maps import rollout_map
-from ast_demo.explain.methods import QUICK_PARAMETERS
-from ast_demo.explain.mistakes import MapFacts, Mistake, explain_mistake
+from ast_demo.explain import QUICK_PARAMETERS, MapFacts, Mistake, explain_mistake, rollout_map
 from ast_demo.figures import map_thumbnail, spectrogram_thumbnail
-from ast_demo.inference.forward import Precision, run_elsewhere
-from ast_demo.inspection.comparison import match_key
-from ast_demo.inspection.inspection import Inspection, inspect_batch
-from ast_demo.inspection.windows import inspect_recordings
-from ast_demo.models.loading import Checkpoint, CheckpointFacts
-from ast_demo.runtime.threads import map_in_threads, slices
-from ast_demo.runtime.zero_gpu import is_lent
+from ast_demo.inference import Precision, run_elsewhere
+from ast_demo.inspection import Inspection, inspect_batch, inspect_recordings, match_key
+from ast_demo.models import Checkpoint, CheckpointFacts
+from ast_demo.runtime import is_lent, map_in_threads, slices
 
 _BATCH_BYTES, _MOST_A_BATCH = 64_000_000, 16
 _FLOAT32_BYTES = 4

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ast_demo.data.reading import LABEL_SEPARATOR, LabelledClips
+from ast_demo.data import LABEL_SEPARATOR, LabelledClips
 from ast_demo.errors import CheckpointError, DataError, cannot_write
 from ast_demo.evaluation.embedding_map import fit_coordinates, place_others, spread
 from ast_demo.evaluation.engine import Engine, Load, Work, evaluate_here
@@ -33,9 +33,9 @@ from ast_demo.evaluation.parts import (
 )
 from ast_demo.evaluation.rows import Question, column, label_key
 from ast_demo.figures import confusion_figure, reliability_figure, to_png
-from ast_demo.inspection.comparison import MOST, match_key
+from ast_demo.inspection import MOST, match_key
 from ast_demo.metrics import compare_correctness, score_multi_label, score_single_label
-from ast_demo.models.loading import CheckpointFacts
+from ast_demo.models import CheckpointFacts
 
 if TYPE_CHECKING:  # it takes half a second to import
     import pyarrow as pa

@@ -24,10 +24,8 @@ from torch import Tensor
 
 from ast_demo.errors import CheckpointError
 from ast_demo.explain.maps import RelevanceMap, label_index, log_odds
-from ast_demo.inspection.inspection import Inspection
-from ast_demo.inspection.rollout import to_grid
-from ast_demo.models.loading import Checkpoint
-from ast_demo.models.sequence_models import model_here, read_sequence
+from ast_demo.inspection import Inspection, to_grid
+from ast_demo.models import Checkpoint, model_here, read_sequence
 
 Target = Callable[[Tensor], Tensor]
 

@@ -26,10 +26,10 @@ import torch
 from ast_demo.explain.maps import RelevanceMap, energy_map, label_index, padding_share, random_map
 from ast_demo.explain.methods import QUICK_PARAMETERS, cautions, explain
 from ast_demo.explain.perturbation import Progress, perturb, perturbation_map, run_masked
-from ast_demo.inference.forward import run
-from ast_demo.inspection.inspection import Inspection, inspect, to_scores
-from ast_demo.models.loading import Checkpoint
-from ast_demo.runtime.threads import map_in_threads, slices
+from ast_demo.inference import run
+from ast_demo.inspection import Inspection, inspect, to_scores
+from ast_demo.models import Checkpoint
+from ast_demo.runtime import map_in_threads, slices
 
 N_RANDOM = 10
 STEPS = (0.0, 0.1, 0.5, 0.9, 1.0)  # shares of the clip that are taken away or put back; the same from either end

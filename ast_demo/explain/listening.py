@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform
+from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.errors import AudioError
 from ast_demo.explain.maps import RelevanceMap
-from ast_demo.features.log_mel import HOP_S, InputSettings
-from ast_demo.features.resynthesis import apply_mask, spread_over_bins
-from ast_demo.inspection.inspection import Inspection, inspect_batch, to_list
-from ast_demo.models.loading import Checkpoint
+from ast_demo.features import HOP_S, InputSettings, apply_mask, spread_over_bins
+from ast_demo.inspection import Inspection, inspect_batch, to_list
+from ast_demo.models import Checkpoint
 
 DEFAULT_KEEP = 0.65  # chosen by `benchmarks.hear`
 _RAMP = 0.5  # the mask rises from 0 to 1 over this share of the bins, half of them on either side of the threshold

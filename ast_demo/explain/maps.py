@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_demo.audio.statistics import find_silence
+from ast_demo.audio import find_silence
 from ast_demo.errors import CheckpointError
-from ast_demo.inspection.inspection import Inspection
-from ast_demo.inspection.rollout import padding_of_columns
-from ast_demo.models.loading import Activation, CheckpointFacts
+from ast_demo.inspection import Inspection, padding_of_columns
+from ast_demo.models import Activation, CheckpointFacts
 
 Method = Literal["rollout", "relevance", "perturbation", "energy", "random"]
 

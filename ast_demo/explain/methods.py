@@ -6,8 +6,8 @@ from ast_demo.errors import CheckpointError
 from ast_demo.explain.attention_gradient import relevance_maps
 from ast_demo.explain.maps import Method, RelevanceMap, energy_map, label_index, padding_share, random_map, rollout_map
 from ast_demo.explain.perturbation import Perturbations, Progress, perturb, perturbation_map
-from ast_demo.inspection.inspection import Inspection
-from ast_demo.models.loading import Checkpoint, CheckpointFacts
+from ast_demo.inspection import Inspection
+from ast_demo.models import Checkpoint, CheckpointFacts
 
 METHODS: tuple[Method, ...] = ("perturbation", "relevance", "rollout", "energy", "random")
 OF_A_LABEL: tuple[Method, ...] = ("perturbation", "relevance")

@@ -15,8 +15,8 @@ import numpy as np
 from ast_demo.explain.attention_gradient import relevance_maps
 from ast_demo.explain.faithfulness import delete, rank_correlation
 from ast_demo.explain.maps import RelevanceMap, energy_map, label_index, padding_share, random_map, silence_share
-from ast_demo.inspection.inspection import Inspection
-from ast_demo.models.loading import Checkpoint
+from ast_demo.inspection import Inspection
+from ast_demo.models import Checkpoint
 
 TAKEN_AWAY = 0.1  # of the bins of the clip
 

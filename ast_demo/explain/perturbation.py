@@ -20,14 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform
+from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.explain.maps import RelevanceMap, label_index, log_odds
-from ast_demo.features.log_mel import HOP_S
-from ast_demo.inference.forward import FastAST, run_tokens
-from ast_demo.inspection.inspection import Inspection
-from ast_demo.models.loading import Checkpoint, CheckpointFacts
-from ast_demo.models.sequence_models import model_here, read_sequence
-from ast_demo.runtime.threads import map_in_threads
+from ast_demo.features import HOP_S
+from ast_demo.inference import FastAST, run_tokens
+from ast_demo.inspection import Inspection
+from ast_demo.models import Checkpoint, CheckpointFacts, model_here, read_sequence
+from ast_demo.runtime import map_in_threads
 
 Progress = Callable[[int, int], None]
 

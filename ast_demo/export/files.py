@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from ast_demo.errors import cannot_write
-from ast_demo.explain.faithfulness import TrustCard, summarise_map
-from ast_demo.explain.listening import Halves, summarise_halves, to_wav
-from ast_demo.explain.maps import RelevanceMap
+from ast_demo.explain import Halves, RelevanceMap, TrustCard, summarise_halves, summarise_map, to_wav
 from ast_demo.figures import (
     Look,
     difference_figure,
@@ -25,9 +23,7 @@ from ast_demo.figures import (
     trust_figure,
     waveform_figure,
 )
-from ast_demo.inspection.comparison import Comparison, summarise_comparison
-from ast_demo.inspection.inspection import Inspection, summarise
-from ast_demo.inspection.windows import Timeline, summarise_windows
+from ast_demo.inspection import Comparison, Inspection, Timeline, summarise, summarise_comparison, summarise_windows
 
 _FIGURES = {
     "waveform": waveform_figure,

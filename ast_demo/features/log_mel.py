@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_demo.audio.decoding import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
+from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
 
 HOP_S = HOP_LENGTH / SAMPLE_RATE  # 0.01 s from one frame to the next
 FRAME_S = FRAME_LENGTH / SAMPLE_RATE  # 0.025 s of sound in each frame

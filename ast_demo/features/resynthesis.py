@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ast_demo.audio.decoding import FRAME_LENGTH, HOP_LENGTH
+from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH
 from ast_demo.features.log_mel import FFT_LENGTH, filter_bank
 from ast_demo.features.patches import PatchGrid
 

@@ -16,10 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ast_demo.audio.decoding import SAMPLE_RATE
-from ast_demo.features.log_mel import FRAME_S, HOP_S, Spectrogram, hz_to_mel_bin
-from ast_demo.features.patches import PatchGrid
-from ast_demo.inspection.inspection import Inspection
+from ast_demo.audio import SAMPLE_RATE
+from ast_demo.features import FRAME_S, HOP_S, PatchGrid, Spectrogram, hz_to_mel_bin
+from ast_demo.inspection import Inspection
 
 PX_PER_INCH = 100  # one inch of a figure is a hundred CSS pixels
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 30, 24  # margins round the axes in CSS pixels

@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ast_demo.features.log_mel import HOP_S
+from ast_demo.features import HOP_S
 from ast_demo.figures.axes import (
     FIRST_FRAME_S,
     SPECTROGRAM_HEIGHT,
@@ -30,8 +30,7 @@ from ast_demo.figures.axes import (
     tile_edges,
     total_height,
 )
-from ast_demo.inspection.comparison import Comparison, common_rasters
-from ast_demo.inspection.inspection import Inspection, PatchInspection
+from ast_demo.inspection import Comparison, Inspection, PatchInspection, common_rasters
 
 
 def waveform_figure(inspection: Inspection, look: Look = Look()) -> Figure:

@@ -15,7 +15,7 @@ def confusion_figure(truth: Sequence[str], predicted: Sequence[str], name: str, 
     """How often each label (rows) was predicted as which (columns), counted by scikit-learn."""
     from sklearn.metrics import confusion_matrix
 
-    from ast_demo.data.reading import sort_labels
+    from ast_demo.data import sort_labels
 
     palette = palette_of(look)
     labels = sort_labels([*truth, *predicted])

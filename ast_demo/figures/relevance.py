@@ -7,8 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
-from ast_demo.explain.faithfulness import STEPS, Curves, TrustCard
-from ast_demo.explain.maps import RelevanceMap
+from ast_demo.explain import STEPS, Curves, RelevanceMap, TrustCard
 from ast_demo.figures.axes import (
     SPECTROGRAM_HEIGHT,
     Look,
@@ -23,7 +22,7 @@ from ast_demo.figures.axes import (
     start_figure,
     tile_edges,
 )
-from ast_demo.inspection.inspection import Inspection
+from ast_demo.inspection import Inspection
 
 _NAMES = {
     "perturbation": "Perturbation",

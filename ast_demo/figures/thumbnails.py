@@ -7,10 +7,9 @@ import io
 import numpy as np
 from matplotlib import colormaps
 
-from ast_demo.explain.maps import RelevanceMap
+from ast_demo.explain import RelevanceMap
 from ast_demo.figures.axes import clip_and_scale, relevance_colours
-from ast_demo.inspection.comparison import map_raster
-from ast_demo.inspection.inspection import Inspection
+from ast_demo.inspection import Inspection, map_raster
 
 _GREY = 127  # of 255: padding
 

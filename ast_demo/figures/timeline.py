@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ast_demo.figures.axes import LEFT, RIGHT, Look, Palette, blank_figure, colour_key
-from ast_demo.inspection.windows import Timeline
+from ast_demo.inspection import Timeline
 
 ROWS = 5  # labels
 _WAVEFORM, _NAME, _STRIP, _GAP = 48, 15, 12, 4  # heights in CSS pixels: the waveform; of each row

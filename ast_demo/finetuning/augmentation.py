@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_demo.audio.decoding import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE
-from ast_demo.features.log_mel import InputSettings, log_mel
-from ast_demo.features.patches import PatchGrid
+from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE
+from ast_demo.features import InputSettings, PatchGrid, log_mel
 from ast_demo.finetuning.options import Augmentation
 
 FLOOR = math.log(1.192092955078125e-07)  # log-mel of digital silence

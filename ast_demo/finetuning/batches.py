@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ast_demo.features.log_mel import InputSettings
-from ast_demo.features.patches import PatchGrid
+from ast_demo.features import InputSettings, PatchGrid
 from ast_demo.finetuning.augmentation import (
     DECIBEL,
     FLOOR,

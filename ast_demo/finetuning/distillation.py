@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ast_demo.errors import DataError
-from ast_demo.features.log_mel import InputSettings
+from ast_demo.features import InputSettings
 from ast_demo.finetuning.options import FinetuneOptions
-from ast_demo.inspection.inspection import to_scores
-from ast_demo.models.loading import Checkpoint
+from ast_demo.inspection import to_scores
+from ast_demo.models import Checkpoint
 
 
 class TaughtBatches(Dataset):

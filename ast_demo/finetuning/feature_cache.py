@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ast_demo.audio.decoding import FRAME_LENGTH, HOP_LENGTH, Waveform
-from ast_demo.features.log_mel import InputSettings, log_mel
+from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, Waveform
+from ast_demo.features import InputSettings, log_mel
 from ast_demo.finetuning.augmentation import vary_sound
 from ast_demo.finetuning.options import Augmentation
 

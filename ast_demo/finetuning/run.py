@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from transformers import PretrainedConfig
 
-from ast_demo.data.reading import LabelledClips
+from ast_demo.data import LabelledClips
 from ast_demo.errors import DataError
 from ast_demo.finetuning.distributed import is_main_process
 from ast_demo.finetuning.model import Learner, prepare_learner

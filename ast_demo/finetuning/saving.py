@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from transformers import ASTConfig, ASTForAudioClassification
 
-from ast_demo.audio.decoding import SAMPLE_RATE
+from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import DataError
-from ast_demo.features.log_mel import InputSettings
+from ast_demo.features import InputSettings
 from ast_demo.finetuning.distributed import is_main_process
 from ast_demo.finetuning.model import Learner
 from ast_demo.finetuning.options import FinetuneOptions, options_as_json

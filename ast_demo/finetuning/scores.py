@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ast_demo.data.reading import LabelledClip
+from ast_demo.data import LabelledClip
 from ast_demo.finetuning.batches import Batch
 from ast_demo.finetuning.options import FinetuneOptions
 

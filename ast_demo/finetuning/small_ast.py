@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import ASTForAudioClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from ast_demo.features.patches import PatchGrid
+from ast_demo.features import PatchGrid
 
 
 class ColumnAst(ASTForAudioClassification):

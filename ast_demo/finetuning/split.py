@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ast_demo.data.reading import LabelledClip, LabelledClips
+from ast_demo.data import LabelledClip, LabelledClips
 from ast_demo.errors import DataError
 from ast_demo.finetuning.options import FinetuneOptions
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
-from ast_demo.data.reading import LabelledClip, LabelledClips
+from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.data import LabelledClip, LabelledClips
 from ast_demo.errors import AudioError, DataError
-from ast_demo.features.log_mel import InputSettings, compute_spectrograms
+from ast_demo.features import InputSettings, compute_spectrograms
 from ast_demo.finetuning.batches import Batch, SpectrogramBatches, WaveformBatches
 from ast_demo.finetuning.distillation import TaughtBatches
 from ast_demo.finetuning.distributed import is_main_process
@@ -27,7 +27,7 @@ from ast_demo.finetuning.options import FinetuneOptions, Stage
 from ast_demo.finetuning.sampler import DrawingOrder
 from ast_demo.finetuning.small_ast import grid_of
 from ast_demo.finetuning.split import Split
-from ast_demo.models.loading import load_checkpoint
+from ast_demo.models import load_checkpoint
 
 Progress = Callable[[str], None]  # is given a line for people
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ast_demo.inference import layers_float32 as fast_float32
-from ast_demo.runtime.zero_gpu import device_of_call, is_lent, on_gpu
+from ast_demo.runtime import device_of_call, is_lent, on_gpu
 from ast_demo.settings import PrecisionChoice
 
 Precision = Literal["float32", "bfloat16"]

@@ -20,7 +20,7 @@ from transformers.activations import GELUActivation
 from ast_demo.inference.amx import may_use_amx
 from ast_demo.inference.kernels import BLOCK, add_and_normalize, attend, attention_weights, lay_out
 from ast_demo.inference.layers_float32 import clips_together
-from ast_demo.runtime.threads import share_out, slices
+from ast_demo.runtime import share_out, slices
 
 # Scores of so many bytes are in work at a time: a quarter of a clip of the published size. Fewer rows make slow products, and more
 # bytes stay less in the cache.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import GELUActivation
 
-from ast_demo.runtime.threads import share_out, slices
+from ast_demo.runtime import share_out, slices
 
 Weigh = Callable[[Tensor, Tensor, bool], None]
 

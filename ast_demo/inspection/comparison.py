@@ -11,12 +11,11 @@ from itertools import combinations
 import numpy as np
 from scipy.special import rel_entr
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform
+from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.errors import AstDemoError, CheckpointError
-from ast_demo.features.log_mel import FRAME_S, HOP_S, count_frames
-from ast_demo.features.patches import PatchGrid
+from ast_demo.features import FRAME_S, HOP_S, PatchGrid, count_frames
 from ast_demo.inspection.inspection import Inspection, inspect, summarise
-from ast_demo.models.loading import Checkpoint
+from ast_demo.models import Checkpoint
 
 MOST = 4  # checkpoints side by side
 _SAME = 1e-5  # a rollout that varies less, in equal shares, is the same everywhere but for rounding

@@ -10,15 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_demo.audio.decoding import Waveform
+from ast_demo.audio import Waveform
 from ast_demo.errors import CheckpointError
-from ast_demo.features.log_mel import Spectrogram, compute_spectrograms
-from ast_demo.features.patches import PatchGrid
-from ast_demo.inference.forward import Answer, Precision, run, run_elsewhere
+from ast_demo.features import PatchGrid, Spectrogram, compute_spectrograms
+from ast_demo.inference import Answer, Precision, run, run_elsewhere
 from ast_demo.inspection.rollout import Rollout, rollout_of_clip, rollout_over_time, to_grid
-from ast_demo.models.loading import Activation, Checkpoint, CheckpointFacts
-from ast_demo.models.sequence_models import run_sequence_model
-from ast_demo.runtime.zero_gpu import is_lent
+from ast_demo.models import Activation, Checkpoint, CheckpointFacts, run_sequence_model
+from ast_demo.runtime import is_lent
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_demo.features.patches import PatchGrid
+from ast_demo.features import PatchGrid
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ast_demo.audio.decoding import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
-from ast_demo.features.log_mel import count_frames
+from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
+from ast_demo.features import count_frames
 from ast_demo.inspection.inspection import Inspection, Prediction, inspect, inspect_batch, summarise, to_list
-from ast_demo.models.loading import Checkpoint, CheckpointFacts
-from ast_demo.models.sequence_models import longest_input_s
+from ast_demo.models import Checkpoint, CheckpointFacts, longest_input_s
 
 _BATCH_TOKENS = (
     2048  # in one pass through the model: a small model takes several windows at once, a large one each alone

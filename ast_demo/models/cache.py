@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from ast_demo.inference.forward import choose_precision
+from ast_demo.inference import choose_precision
 from ast_demo.models.loading import Checkpoint, find_checkpoint, load_checkpoint, read_facts
 from ast_demo.settings import Settings
 

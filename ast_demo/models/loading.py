@@ -17,11 +17,10 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ast_demo.audio.decoding import SAMPLE_RATE
+from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import CheckpointError
-from ast_demo.features.log_mel import InputSettings
-from ast_demo.features.patches import PatchGrid
-from ast_demo.inference.forward import FastAST, Precision, choose_precision, make_fast
+from ast_demo.features import InputSettings, PatchGrid
+from ast_demo.inference import FastAST, Precision, choose_precision, make_fast
 from ast_demo.models.hub import CHECKPOINT_FILES, check_allowed, check_size, download, find_downloaded, is_hub_id
 from ast_demo.settings import Settings
 

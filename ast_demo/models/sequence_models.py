@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform
+from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.errors import CheckpointError
 from ast_demo.models.loading import Checkpoint
-from ast_demo.runtime.zero_gpu import device_of_call, is_lent, on_gpu
+from ast_demo.runtime import device_of_call, is_lent, on_gpu
 
 LONGEST_S = 30.0  # attention between all tokens takes memory with the square of the length; Whisper hears 30 s, too
 

@@ -1,1 +1,23 @@
 """What runs the work, and nothing of what it is about."""
+
+from __future__ import annotations
+
+from ast_demo.runtime.memory import keep_small
+from ast_demo.runtime.prefetch import read_ahead
+from ast_demo.runtime.threads import map_in_threads, share_out, slices
+from ast_demo.runtime.visitor_files import UPLOADS, VIEWERS, visitors_folder
+from ast_demo.runtime.zero_gpu import device_of_call, is_lent, on_gpu
+
+__all__ = [
+    "UPLOADS",
+    "VIEWERS",
+    "device_of_call",
+    "is_lent",
+    "keep_small",
+    "map_in_threads",
+    "on_gpu",
+    "read_ahead",
+    "share_out",
+    "slices",
+    "visitors_folder",
+]

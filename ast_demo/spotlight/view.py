@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ast_demo.data.reading import sort_labels
+from ast_demo.data import sort_labels
 from ast_demo.errors import DataError
-from ast_demo.evaluation.rows import PICTURES_OF_A_MISTAKE
-from ast_demo.evaluation.run import Evaluation, column
+from ast_demo.evaluation import PICTURES_OF_A_MISTAKE, Evaluation, column
 
 LAYOUT_FILE = "layout.json"
 CONFIDENT = 0.8  # a prediction from this score on is a confident one

@@ -20,8 +20,8 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 
 from ast_demo.errors import DataError
-from ast_demo.evaluation.run import read_evaluation
-from ast_demo.runtime.visitor_files import VIEWERS
+from ast_demo.evaluation import read_evaluation
+from ast_demo.runtime import VIEWERS
 from ast_demo.settings import Settings
 from ast_demo.spotlight.view import View, build_view
 

@@ -11,13 +11,12 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ast_demo.audio.decoding import Waveform, read_audio
+from ast_demo import export
+from ast_demo.audio import Waveform, read_audio
 from ast_demo.errors import AstDemoError
-from ast_demo.export import files as export
 from ast_demo.figures import Look
-from ast_demo.inspection.comparison import MOST, Comparison, compare, describe, match_key
-from ast_demo.inspection.inspection import Inspection
-from ast_demo.models.cache import CheckpointCache
+from ast_demo.inspection import MOST, Comparison, Inspection, compare, describe, match_key
+from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from ast_demo.ui import components as parts
 from ast_demo.ui.background import Done, follow

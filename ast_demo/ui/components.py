@@ -13,11 +13,10 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from ast_demo.data.samples import one_sample_per_label
+from ast_demo.data import one_sample_per_label
 from ast_demo.figures import Figure, Look, to_png
-from ast_demo.inspection.comparison import MOST
-from ast_demo.models.catalogue import allowed_on_hub, catalogue
-from ast_demo.models.loading import CheckpointFacts, shipped_names
+from ast_demo.inspection import MOST
+from ast_demo.models import CheckpointFacts, allowed_on_hub, catalogue, shipped_names
 from ast_demo.settings import Settings
 
 

@@ -11,16 +11,14 @@ from typing import Any
 
 import gradio as gr
 
-from ast_demo.audio.decoding import read_audio
-from ast_demo.data.reading import read_labelled_clips_of_visitor
+from ast_demo.audio import read_audio
+from ast_demo.data import read_labelled_clips_of_visitor
 from ast_demo.errors import AudioError
-from ast_demo.evaluation.run import Evaluation
-from ast_demo.evaluation.run import evaluate as evaluate_clips
-from ast_demo.inspection.comparison import Comparison, summarise_comparison
-from ast_demo.inspection.inspection import inspect as inspect_clip
-from ast_demo.inspection.inspection import summarise
-from ast_demo.models.cache import CheckpointCache
-from ast_demo.models.loading import default_checkpoint, shipped_names
+from ast_demo.evaluation import Evaluation
+from ast_demo.evaluation import evaluate as evaluate_clips
+from ast_demo.inspection import Comparison, summarise, summarise_comparison
+from ast_demo.inspection import inspect as inspect_clip
+from ast_demo.models import CheckpointCache, default_checkpoint, shipped_names
 from ast_demo.settings import Settings
 from ast_demo.ui import compare as compare_tab
 from ast_demo.ui import components as parts

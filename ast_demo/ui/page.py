@@ -19,17 +19,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from ast_demo.audio.decoding import SAMPLE_RATE, waveform_from_samples
+from ast_demo.audio import SAMPLE_RATE, waveform_from_samples
 from ast_demo.errors import AstDemoError, SettingsError
-from ast_demo.export.files import draw
-from ast_demo.inspection.inspection import inspect as inspect_clip
-from ast_demo.models.cache import CheckpointCache
-from ast_demo.models.loading import default_checkpoint
-from ast_demo.runtime.memory import keep_small
-from ast_demo.runtime.visitor_files import UPLOADS, visitors_folder
+from ast_demo.export import draw
+from ast_demo.inspection import inspect as inspect_clip
+from ast_demo.models import CheckpointCache, default_checkpoint
+from ast_demo.runtime import UPLOADS, keep_small, visitors_folder
 from ast_demo.settings import Settings
-from ast_demo.spotlight.proxy import route
-from ast_demo.spotlight.viewers import Viewers
+from ast_demo.spotlight import Viewers, route
 from ast_demo.ui import compare
 from ast_demo.ui import components as parts
 from ast_demo.ui.endpoints import add_endpoints

@@ -8,11 +8,17 @@ import sys
 import time
 from pathlib import Path
 
-from ast_demo.explain.attention_gradient import relevance_maps
-from ast_demo.explain.maps import RelevanceMap, energy_map, random_map, rollout_map
-from ast_demo.explain.perturbation import perturb, perturbation_map
-from ast_demo.inspection.inspection import inspect
-from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names
+from ast_demo.explain import (
+    RelevanceMap,
+    energy_map,
+    perturb,
+    perturbation_map,
+    random_map,
+    relevance_maps,
+    rollout_map,
+)
+from ast_demo.inspection import inspect
+from ast_demo.models import Checkpoint, load_checkpoint, shipped_names
 from benchmarks.localisation.measures import MEASURES, columns_of, interval, measure
 from benchmarks.localisation.picture import draw
 from benchmarks.localisation.two_events import TwoEvents, list_clips, make_clips

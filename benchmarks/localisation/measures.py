@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ast_demo.features.log_mel import FRAME_S, HOP_S
-from ast_demo.inspection.inspection import Inspection
+from ast_demo.features import FRAME_S, HOP_S
+from ast_demo.inspection import Inspection
 
 MEASURES = ("pointing", "auc", "iou")
 _RESAMPLES = 2000

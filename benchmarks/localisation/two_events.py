@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
-from ast_demo.data.samples import list_samples
-from ast_demo.features.log_mel import compute_spectrograms
-from ast_demo.models.loading import Checkpoint
+from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.data import list_samples
+from ast_demo.features import compute_spectrograms
+from ast_demo.models import Checkpoint
 
 LONGEST_S = 1.0  # of an event
 GAP_S = 0.3  # of background, at least, between two events

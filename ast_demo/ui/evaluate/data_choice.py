@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ast_demo.data.reading import (
+from ast_demo.data import (
     LABEL_SEPARATOR,
     LabelledClip,
     LabelledClips,
@@ -21,7 +21,7 @@ from ast_demo.data.reading import (
 )
 from ast_demo.errors import DataError
 from ast_demo.finetuning.split import keep_held_out
-from ast_demo.models.loading import find_checkpoint
+from ast_demo.models import find_checkpoint
 from ast_demo.settings import Settings
 
 SAMPLES, UPLOAD, ELSEWHERE, ADDED = (

@@ -13,11 +13,10 @@ from typing import Any
 import gradio as gr
 
 from ast_demo.errors import AstDemoError
-from ast_demo.evaluation.run import Evaluation, column, evaluate, read_row
-from ast_demo.models.cache import CheckpointCache
+from ast_demo.evaluation import Evaluation, column, evaluate, read_row
+from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
-from ast_demo.spotlight.view import write_layout
-from ast_demo.spotlight.viewers import Viewers
+from ast_demo.spotlight import Viewers, write_layout
 from ast_demo.ui import components as parts
 from ast_demo.ui.background import Done, Tell, follow
 from ast_demo.ui.evaluate import data_choice, views

@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from ast_demo.evaluation.run import Evaluation, column
-from ast_demo.spotlight.view import describe_trust
+from ast_demo.evaluation import Evaluation, column
+from ast_demo.spotlight import describe_trust
 from ast_demo.ui import components as parts
 
 _MOST = 50  # mistakes in the table

@@ -12,15 +12,24 @@ from gradio.events import Dependency
 
 from ast_demo import figures
 from ast_demo.errors import AstDemoError
-from ast_demo.explain.faithfulness import STAGES, TrustCard, measure_trust
-from ast_demo.explain.maps import Method, RelevanceMap
-from ast_demo.explain.methods import METHODS, OF_A_LABEL, cautions, default_method, explain
-from ast_demo.explain.perturbation import Perturbations, perturb
-from ast_demo.export.files import write_map
+from ast_demo.explain import (
+    METHODS,
+    OF_A_LABEL,
+    STAGES,
+    Method,
+    Perturbations,
+    RelevanceMap,
+    TrustCard,
+    cautions,
+    default_method,
+    explain,
+    measure_trust,
+    perturb,
+)
+from ast_demo.export import write_map
 from ast_demo.figures import Look
-from ast_demo.inspection.inspection import Inspection
-from ast_demo.models.cache import CheckpointCache
-from ast_demo.models.loading import CheckpointFacts
+from ast_demo.inspection import Inspection
+from ast_demo.models import CheckpointCache, CheckpointFacts
 from ast_demo.settings import Settings
 from ast_demo.ui import components as parts
 from ast_demo.ui.background import Done, follow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ast_demo.inspection.inspection import Inspection, PatchInspection
+from ast_demo.inspection import Inspection, PatchInspection
 from ast_demo.ui import components as parts
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from ast_demo.explain.listening import DEFAULT_KEEP, Halves, tell_halves, to_wav
+from ast_demo.explain import DEFAULT_KEEP, Halves, tell_halves, to_wav
 from ast_demo.figures import Look, map_title, spectrogram_figure
-from ast_demo.inspection.inspection import Inspection
+from ast_demo.inspection import Inspection
 from ast_demo.ui import components as parts
 
 

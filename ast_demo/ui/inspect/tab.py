@@ -11,17 +11,14 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ast_demo import figures
-from ast_demo.audio.decoding import read_audio
-from ast_demo.data.reading import sort_labels
+from ast_demo import export, figures
+from ast_demo.audio import read_audio
+from ast_demo.data import sort_labels
 from ast_demo.errors import AstDemoError
-from ast_demo.explain.listening import split_clip
-from ast_demo.export import files as export
+from ast_demo.explain import split_clip
 from ast_demo.figures import Look
-from ast_demo.inspection.inspection import Inspection, PatchInspection, inspect, inspect_patch
-from ast_demo.inspection.windows import cut_window
-from ast_demo.models.cache import CheckpointCache
-from ast_demo.models.loading import default_checkpoint
+from ast_demo.inspection import Inspection, PatchInspection, cut_window, inspect, inspect_patch
+from ast_demo.models import CheckpointCache, default_checkpoint
 from ast_demo.settings import Settings
 from ast_demo.ui import components as parts
 from ast_demo.ui.inspect import explain, hear, timeline

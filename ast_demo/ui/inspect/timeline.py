@@ -11,11 +11,10 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.figures import Look, envelope, time_at_pixel, timeline_figure
-from ast_demo.inspection.inspection import Inspection
-from ast_demo.inspection.windows import Timeline, begin_timeline, follow_windows, nearest_window, window_starts
-from ast_demo.models.loading import Checkpoint
+from ast_demo.inspection import Inspection, Timeline, begin_timeline, follow_windows, nearest_window, window_starts
+from ast_demo.models import Checkpoint
 from ast_demo.settings import Settings
 from ast_demo.ui import components as parts
 
