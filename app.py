@@ -13,7 +13,7 @@ with contextlib.suppress(ImportError):
 
 from ast_demo.errors import told_as_a_sentence
 from ast_demo.settings import read_settings
-from ast_demo.ui.page import launch
+from ast_demo.ui import launch
 
 if __name__ == "__main__":
     with told_as_a_sentence():

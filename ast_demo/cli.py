@@ -376,7 +376,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
 ) -> None:
     """Serve the page."""
-    from ast_demo.ui.page import launch
+    from ast_demo.ui import launch
 
     launch(read_settings(), host=host, port=port)
 
