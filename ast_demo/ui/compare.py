@@ -18,7 +18,7 @@ from ast_demo.figures import Look
 from ast_demo.inspection import MOST, Comparison, Inspection, compare, describe, match_key
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
-from ast_demo.ui import components as parts
+from ast_demo.ui import components, files, html
 from ast_demo.ui.background import Done, follow
 
 _PICTURES = {
@@ -41,24 +41,24 @@ class Column:
     no_grid: gr.HTML  # in the place of the pictures that a checkpoint without a patch grid does not have
 
 
-def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
+def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Tab:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
-    files = gr.State(None, time_to_live=settings.kept_s, delete_callback=parts.forget)  # folder behind what is shown
+    kept = gr.State(None, time_to_live=settings.kept_s, delete_callback=files.forget)  # folder behind what is shown
     browser = gr.JSON(visible=False)
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
-            clip = parts.clip_input("compare-")
+            clip = components.clip_input("compare-")
         with gr.Column(scale=2, min_width=300):
-            chosen = parts.several_checkpoints(
+            chosen = components.several_checkpoints(
                 settings,
                 "Two to four checkpoints",
                 "compare-checkpoints",
-                f"{parts.other_checkpoints(settings)}; press Enter after each",
+                f"{components.other_checkpoints(settings)}; press Enter after each",
             )
             with gr.Row():
                 go = gr.Button("Compare", variant="primary", size="sm", elem_id="compare-go")
                 to_inspect = gr.Button("Inspect this clip", size="sm", elem_id="to-inspect")
-            parts.sample_buttons(clip, "compare-samples")
+            components.sample_buttons(clip, "compare-samples")
     message = gr.HTML(elem_id="compare-message", elem_classes="message")
     agreement = gr.HTML(elem_id="agreement")
     with gr.Row(elem_id="compare-columns", equal_height=False):
@@ -67,7 +67,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
     with gr.Accordion("Downloads", open=False, visible=False, elem_id="compare-downloads") as downloads_panel:
         downloads = gr.Files(interactive=False, show_label=False)
 
-    results: list[Component | gr.Column] = [files, message, agreement, facts, downloads_panel, downloads]
+    results: list[Component | gr.Column] = [kept, message, agreement, facts, downloads_panel, downloads]
     for column in columns:
         results += [column.panel, column.text, *column.pictures.values(), column.no_grid]
 
@@ -75,13 +75,13 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
         alert = f'<p role="alert">{escape(complaint)}</p>' if complaint else ""
         panels = {column.panel: gr.update(visible=False) for column in columns}
         hidden = {downloads_panel: gr.update(visible=False), downloads: None}
-        return {files: None, message: alert, agreement: "", facts: "", **hidden, **panels}
+        return {kept: None, message: alert, agreement: "", facts: "", **hidden, **panels}
 
     def fill(comparison: Comparison, references: list[str], look: Look) -> dict[Any, object]:
-        folder = parts.result_folder()
+        folder = files.result_folder()
         paths = export.write_comparison(comparison, folder, export.draw_comparison(comparison, look))
         values: dict[Any, object] = {
-            files: folder,
+            kept: folder,
             message: "".join(f"<p>{escape(note)}</p>" for note in comparison.waveform.notes),
             agreement: _agreement(comparison),
             facts: _facts(comparison),
@@ -126,27 +126,27 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> parts.Tab:
             for news in follow_comparison(waveform, references, checkpoints):
                 if isinstance(news, Comparison):
                     progress((n + 1, n + 2), "Drawing")
-                    yield fill(news, references, parts.look(seen_by, zoom=False))
+                    yield fill(news, references, components.look(seen_by, zoom=False))
                 else:
-                    yield {files: gr.skip()}  # here the work ends where the visitor has left
+                    yield {kept: gr.skip()}  # here the work ends where the visitor has left
                     progress((news + 1, n + 2), f"Checkpoint {news + 1} of {n}: {references[news]}")
         except AstDemoError as error:
             yield clear(str(error))
         finally:
-            parts.forget(old)
+            files.forget(old)
 
     gr.on(  # one event for both, so that a visitor's runs follow one another
         [clip.change, go.click],
         show,
-        [clip, chosen, browser, files],
+        [clip, chosen, browser, kept],
         results,
         js=f"(clip, chosen, browser, old) => [clip, chosen, {_LOOK_OF_COLUMN}, old]",
         show_progress_on=[message],
         trigger_mode="always_last",
         api_visibility="private",
-        **parts.pool(parts.MODEL, settings),
+        **components.pool(components.MODEL, settings),
     )
-    return parts.Tab(clip, chosen, to_inspect)
+    return components.Tab(clip, chosen, to_inspect)
 
 
 def follow_comparison(
@@ -189,7 +189,7 @@ def _column(number: int) -> Column:
     with gr.Column(visible=False, elem_id=f"compare-column-{number + 1}") as panel:
         text = gr.HTML(elem_classes="heading")
         pictures = {
-            name: parts.picture(f"compare-{number + 1}-{name.replace('_', '-')}", alt)
+            name: components.picture(f"compare-{number + 1}-{name.replace('_', '-')}", alt)
             for name, alt in _PICTURES.items()
         }
         no_grid = gr.HTML(_NO_GRID, visible=False, elem_id=f"compare-{number + 1}-no-grid")
@@ -211,7 +211,7 @@ def _heading(inspection: Inspection, order: list[str]) -> str:
     rows = [(label, scores.get(match_key(label))) for label in order]
     winner = inspection.prediction.top(1)[0][0].replace("_", " ")
     heading = f"<h2>{escape(inspection.checkpoint.name)}</h2><p>says <b>{escape(winner)}</b></p>"
-    return heading + parts.scores_table(rows, parts.activation_note(inspection.checkpoint))
+    return heading + html.scores_table(rows, html.activation_note(inspection.checkpoint))
 
 
 def _agreement(comparison: Comparison) -> str:
@@ -226,7 +226,7 @@ def _agreement(comparison: Comparison) -> str:
             unshared += f"<li>{escape(one.checkpoint.name)} has labels that not all share: {escape(shown)}.</li>"
     ensemble = ""
     if agreement.ensemble:
-        rows = parts.scores_table(list(agreement.ensemble[:_BARS]))
+        rows = html.scores_table(list(agreement.ensemble[:_BARS]))
         ensemble = f"<details><summary>Ensemble: mean of the scores on shared labels</summary>{rows}</details>"
     return f"<h2>Where they agree</h2><ul>{sentences}{unshared}</ul>{_READING}{ensemble}"
 

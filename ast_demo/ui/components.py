@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from ast_demo.data import one_sample_per_label
-from ast_demo.figures import Figure, Look, to_png
+from ast_demo.figures import Look
 from ast_demo.inspection import MOST
-from ast_demo.models import CheckpointFacts, allowed_on_hub, catalogue, shipped_names
+from ast_demo.models import allowed_on_hub, catalogue, shipped_names
 from ast_demo.settings import Settings
 
 
@@ -126,64 +120,3 @@ def look(seen_by: dict | None, *, zoom: bool) -> Look:
     width = seen_by.get("width")
     width = int(width) if isinstance(width, int | float) else 900
     return Look(min(max(width, _NARROWEST_PX), _WIDEST_PX), bool(seen_by.get("dark")), zoom)
-
-
-def write_picture(look: Look, name: str, figure: Figure) -> str:
-    """Draw a picture that replaces one on the page."""
-    return write_file(f"{name}.png", to_png(figure, look))
-
-
-def write_file(name: str, content: bytes) -> str:
-    """Write what the page shows for now among the uploads, which Gradio serves.
-
-    Each has a folder of its own: a file that is written again while a browser reads it would arrive damaged.
-    """
-    path = new_folder() / name
-    path.write_bytes(content)
-    return str(path)
-
-
-def result_folder() -> Path:
-    """An empty folder for a visitor's results, which are deleted by age; see `temporary`."""
-    return Path(tempfile.mkdtemp(prefix="ast-demo-"))
-
-
-def new_folder() -> Path:
-    """An empty folder among the uploads, which Gradio serves, and which are deleted by age; see `temporary`."""
-    cache = Path(get_upload_folder())
-    cache.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=cache))
-
-
-def files_in(folder: Path) -> list[str]:
-    """The files of a folder by name; none of one that was deleted meanwhile."""
-    return [str(path) for path in sorted(folder.glob("*")) if path.is_file()]
-
-
-def forget(folder: Path | None) -> None:
-    """Delete the files behind what a visitor no longer sees."""
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def scores_table(scores: Sequence[tuple[str, float | None]], note: str = "") -> str:
-    """Labels with a bar each, and a dash for a label without a score. As high without any, so that nothing jumps."""
-    rows = "".join(
-        f"<li><span>{escape(label.replace('_', ' '))}</span><b>{'–' if score is None else f'{score:.1%}'}</b>"
-        f'<i style="{"visibility: hidden" if score is None else f"width: {score:.1%}"}"></i></li>'
-        for label, score in scores
-    )
-    if not scores:
-        return '<h3>Scores</h3><p>They appear here once there is a clip.</p><ol class="scores"></ol>'
-    return f'<h3>Scores</h3><ol class="scores">{rows}</ol><p>{escape(note)}</p>'
-
-
-def activation_note(facts: CheckpointFacts) -> str:
-    """How its logits became scores, and why so."""
-    return f"{facts.activation.capitalize()}: {facts.activation_reason}."
-
-
-def table(title: str, rows: Mapping[str, str]) -> str:
-    heading = f"<h3>{escape(title)}</h3>" if title else ""
-    body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows.items())
-    return f'{heading}<dl class="facts">{body}</dl>'

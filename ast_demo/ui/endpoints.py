@@ -21,7 +21,7 @@ from ast_demo.inspection import inspect as inspect_clip
 from ast_demo.models import CheckpointCache, default_checkpoint, shipped_names
 from ast_demo.settings import Settings
 from ast_demo.ui import compare as compare_tab
-from ast_demo.ui import components as parts
+from ast_demo.ui import components, files
 from ast_demo.ui.evaluate import tab as evaluate_tab
 
 
@@ -73,7 +73,7 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
         clips = read_labelled_clips_of_visitor("samples", archive, settings)
 
         def run(tell: Callable[[int, int], None]) -> Evaluation:
-            folder = parts.result_folder()
+            folder = files.result_folder()
             try:
                 return evaluate_clips(
                     clips, chosen, checkpoints.load, folder, max_clip_s=settings.max_clip_s, progress=tell
@@ -94,7 +94,7 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
         )
         answer = gr.JSON()
         bell = gr.Button()
-    model, evaluation = (parts.pool(kind, settings) for kind in (parts.MODEL, parts.EVALUATION))
+    model, evaluation = (components.pool(kind, settings) for kind in (components.MODEL, components.EVALUATION))
     bell.click(inspect, [clip, one], [answer], api_name="inspect", **model)
     bell.click(compare, [clip, several], [answer], api_name="compare", **model)
     bell.click(evaluate, [archive, several], [answer], api_name="evaluate", **evaluation)

@@ -27,8 +27,7 @@ from ast_demo.models import CheckpointCache, default_checkpoint
 from ast_demo.runtime import UPLOADS, keep_small, visitors_folder
 from ast_demo.settings import Settings
 from ast_demo.spotlight import Viewers, route
-from ast_demo.ui import compare
-from ast_demo.ui import components as parts
+from ast_demo.ui import compare, components
 from ast_demo.ui.endpoints import add_endpoints
 from ast_demo.ui.evaluate import data_choice
 from ast_demo.ui.evaluate import tab as evaluate
@@ -94,7 +93,7 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
             api_visibility="private",
         )
         page.load(
-            lambda: [gr.update(choices=parts.checkpoint_choices(settings, ask_hub=True))] * 3,
+            lambda: [gr.update(choices=components.checkpoint_choices(settings, ask_hub=True))] * 3,
             outputs=[inspected.checkpoints, compared.checkpoints, evaluated.checkpoints],
             show_progress="hidden",
             api_visibility="private",

@@ -17,7 +17,7 @@ from ast_demo.evaluation import Evaluation, column, evaluate, read_row
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from ast_demo.spotlight import Viewers, write_layout
-from ast_demo.ui import components as parts
+from ast_demo.ui import components, files
 from ast_demo.ui.background import Done, Tell, follow
 from ast_demo.ui.evaluate import data_choice, views
 
@@ -44,13 +44,13 @@ class Run:
 def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers) -> EvaluateTab:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
     run = gr.State(
-        None, time_to_live=settings.kept_s, delete_callback=lambda old: parts.forget(old.folder if old else None)
+        None, time_to_live=settings.kept_s, delete_callback=lambda old: files.forget(old.folder if old else None)
     )
     with gr.Row():
         with gr.Column(min_width=300):
             data = data_choice.build_controls(settings)
         with gr.Column(min_width=300):
-            chosen = parts.several_checkpoints(settings, "One to four checkpoints", "evaluate-checkpoints")
+            chosen = components.several_checkpoints(settings, "One to four checkpoints", "evaluate-checkpoints")
             explain_all = gr.Checkbox(
                 label="Explain the mistakes of large checkpoints, too",
                 info="Those of small ones are explained anyway; of one with 86 M parameters, each takes ten seconds or more",
@@ -90,8 +90,8 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
         if old and old.question == question:
             now = old
         else:
-            parts.forget(old.folder if old else None)
-            now = Run(question, parts.result_folder())
+            files.forget(old.folder if old else None)
+            now = Run(question, files.result_folder())
         viewers.prepare()  # Spotlight takes ten seconds to start: by the end of the evaluation it is there
         yield {
             run: now,
@@ -185,7 +185,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
         show_progress="minimal",  # the place in the queue
         show_progress_on=[status],
         api_visibility="private",
-        **parts.pool(parts.EVALUATION, settings),
+        **components.pool(components.EVALUATION, settings),
     )
     stop.click(
         lambda: (_STOPPED, gr.update(interactive=True), gr.update(interactive=False)),

@@ -7,7 +7,7 @@ from typing import Any
 
 from ast_demo.evaluation import Evaluation, column
 from ast_demo.spotlight import describe_trust
-from ast_demo.ui import components as parts
+from ast_demo.ui import html
 
 _MOST = 50  # mistakes in the table
 
@@ -37,7 +37,7 @@ def mistake_facts(row: Any, names: tuple[str, ...]) -> str:
             facts[f"trust in the map, {name}"] = trust
     facts["loudness"] = f"{row['loudness_db']:.1f} dB of full scale, {row['clipped_share']:.1%} clipped"
     facts["silence"] = f"{row['silent_share']:.0%}; signal-to-noise about {row['snr_db']:.0f} dB"
-    return parts.table("", facts)
+    return html.table("", facts)
 
 
 def captions(row: Any, name: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ from ast_demo.figures import Look
 from ast_demo.inspection import Inspection
 from ast_demo.models import CheckpointCache, CheckpointFacts
 from ast_demo.settings import Settings
-from ast_demo.ui import components as parts
+from ast_demo.ui import components, files, html
 from ast_demo.ui.background import Done, follow
 
 _METHOD_NAMES: dict[Method, str] = {
@@ -86,7 +86,9 @@ def build_panel() -> Panel:
             method = gr.Dropdown([(name, key) for key, name in _METHOD_NAMES.items()], label="Map", elem_id="map")
             label = gr.Dropdown([], label="Why this label", elem_id="why-label", min_width=140)
             against = gr.Dropdown([], label="… and not", elem_id="why-not", min_width=140)
-        picture = parts.picture("picture-map", "Map of what speaks for the label, over the spectrogram", visible=True)
+        picture = components.picture(
+            "picture-map", "Map of what speaks for the label, over the spectrogram", visible=True
+        )
         remarks = gr.HTML(elem_id="map-remarks", elem_classes="caution")
         with gr.Accordion("How far can you trust this map?", open=False, elem_id="trust"):
             gr.HTML(_WHAT_IT_DOES, elem_classes="caution")
@@ -94,7 +96,9 @@ def build_panel() -> Panel:
                 go = gr.Button("Put it to the test", size="sm", elem_id="trust-go")
                 stop = gr.Button("Stop", size="sm", interactive=False, elem_id="trust-stop")
             verdict = gr.HTML(elem_id="trust-verdict")
-            curves = parts.picture("picture-trust", "Deletion and insertion curves of the map, of loudness, of chance")
+            curves = components.picture(
+                "picture-trust", "Deletion and insertion curves of the map, of loudness, of chance"
+            )
     return Panel(
         box, gr.State(None, time_to_live=3600), method, label, against, picture, remarks, go, stop, verdict, curves
     )
@@ -185,11 +189,11 @@ def wire(
         yield draw(now, relevance, tried)
 
     def draw(now: Any, relevance: RelevanceMap, tried: Perturbations | None) -> dict[Any, object]:
-        files = write_map(relevance, now.inspection, parts.new_folder(), look=now.look)
+        written = write_map(relevance, now.inspection, files.new_folder(), look=now.look)
         return {
             panel.explained: Explained(now.inspection, now.reference, now.look, relevance, tried),
-            panel.picture: str(files[0]),
-            downloads: [*parts.files_in(now.folder), *map(str, files)],
+            panel.picture: str(written[0]),
+            downloads: [*files.files_in(now.folder), *map(str, written)],
             panel.remarks: "".join(f"<p>{escape(text)}</p>" for text in cautions(relevance, now.inspection)),
         }
 
@@ -203,7 +207,7 @@ def wire(
             loaded = checkpoints.load(now.reference)
             for news in follow(lambda tell: measure_trust(now.relevance, now.inspection, loaded, tell)):
                 if isinstance(news, Done):
-                    curves = parts.write_picture(now.look, "trust", figures.trust_figure(news.result, now.look))
+                    curves = files.write_picture(now.look, "trust", figures.trust_figure(news.result, now.look))
                     yield {
                         **idle,
                         panel.verdict: _card(news.result, loaded.facts),
@@ -217,7 +221,7 @@ def wire(
     hidden: dict[str, Any] = {
         "show_progress": "hidden",
         "api_visibility": "private",
-        **parts.pool(parts.LONG, settings),
+        **components.pool(components.LONG, settings),
     }
     quiet: dict[str, Any] = {**hidden, "trigger_mode": "always_last"}
     made = [
@@ -267,7 +271,7 @@ def _card(card: TrustCard, facts: CheckpointFacts) -> str:
     }
     first, *others = card.verdict
     return (
-        f'<p class="verdict"><b>{escape(first)}</b> {escape(" ".join(others))}</p>{parts.table("", rows)}{_HOW_TO_READ}'
+        f'<p class="verdict"><b>{escape(first)}</b> {escape(" ".join(others))}</p>{html.table("", rows)}{_HOW_TO_READ}'
     )
 
 

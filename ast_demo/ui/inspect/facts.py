@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ast_demo.inspection import Inspection, PatchInspection
-from ast_demo.ui import components as parts
+from ast_demo.ui import html
 
 
 def patch_facts(inspection: Inspection, patch: PatchInspection) -> str:
@@ -12,7 +12,7 @@ def patch_facts(inspection: Inspection, patch: PatchInspection) -> str:
     box = grid.box(patch.frequency, patch.time)
     start_s = inspection.waveform.start_s
     share = float(inspection.rollout.final[patch.frequency, patch.time]) * grid.n_patches
-    return parts.table(
+    return html.table(
         f"Patch in row {patch.frequency + 1} of {grid.n_frequency} from below, column {patch.time + 1} of {grid.n_time}",
         {
             "token": str(grid.token(patch.frequency, patch.time)),
@@ -46,7 +46,7 @@ def facts_table(inspection: Inspection, window: str = "") -> str:
         f"{len(facts.labels)} labels",
         "computed": f"in {inspection.seconds:.2f} s, {inspection.precision}",
     }
-    return parts.table("", rows)
+    return html.table("", rows)
 
 
 def _grid_facts(inspection: Inspection) -> dict[str, str]:

@@ -11,7 +11,7 @@ import gradio as gr
 from ast_demo.explain import DEFAULT_KEEP, Halves, tell_halves, to_wav
 from ast_demo.figures import Look, map_title, spectrogram_figure
 from ast_demo.inspection import Inspection
-from ast_demo.ui import components as parts
+from ast_demo.ui import components, files
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def build_panel() -> Panel:
                 )
                 for name in _HALVES
             }
-        pictures = {name: parts.picture(f"picture-{name}", alt) for name, alt in _HALVES.items()}
+        pictures = {name: components.picture(f"picture-{name}", alt) for name, alt in _HALVES.items()}
     accordion.expand(lambda: True, outputs=[is_open], show_progress="hidden", api_visibility="private")
     accordion.collapse(lambda: False, outputs=[is_open], show_progress="hidden", api_visibility="private")
     return Panel(accordion, is_open, keep, scores, players, pictures)
@@ -67,10 +67,10 @@ def fill(panel: Panel, inspection: Inspection, halves: Halves, look: Look) -> di
     what = f"<p>Split by <b>{escape(map_title(halves.relevance))}</b>.</p>"
     values: dict[Any, Any] = {panel.scores: what + _scores(inspection, halves)}
     for name, half in (("kept", halves.kept), ("removed", halves.removed)):
-        values[panel.players[name]] = parts.write_file(f"{name}.wav", to_wav(half.waveform))
+        values[panel.players[name]] = files.write_file(f"{name}.wav", to_wav(half.waveform))
         if half.spectrogram is not None:
             figure = spectrogram_figure(half, look, name.capitalize())
-            picture = parts.write_picture(look, name, figure)
+            picture = files.write_picture(look, name, figure)
             values[panel.pictures[name]] = gr.update(value=picture, visible=True)
     return values
 

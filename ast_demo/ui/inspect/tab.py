@@ -20,7 +20,7 @@ from ast_demo.figures import Look
 from ast_demo.inspection import Inspection, PatchInspection, cut_window, inspect, inspect_patch
 from ast_demo.models import CheckpointCache, default_checkpoint
 from ast_demo.settings import Settings
-from ast_demo.ui import components as parts
+from ast_demo.ui import components, files, html
 from ast_demo.ui.inspect import explain, hear, timeline
 from ast_demo.ui.inspect import facts as facts_of
 
@@ -33,7 +33,7 @@ _ALT = {
 
 
 @dataclass(frozen=True)
-class InspectTab(parts.Tab):
+class InspectTab(components.Tab):
     """What the page needs of the tab."""
 
     label: gr.Dropdown  # what the clip is
@@ -55,20 +55,20 @@ class Shown:
 def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
     shown = gr.State(
-        None, time_to_live=settings.kept_s, delete_callback=lambda old: parts.forget(old.folder if old else None)
+        None, time_to_live=settings.kept_s, delete_callback=lambda old: files.forget(old.folder if old else None)
     )
     browser = gr.JSON(visible=False)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=300, elem_classes="side"):
-            clip = parts.clip_input("")
+            clip = components.clip_input("")
             message = gr.HTML(elem_id="message", elem_classes="message")
-            scores = gr.HTML(parts.scores_table([]), elem_id="scores")
-            parts.sample_buttons(clip, "samples")
+            scores = gr.HTML(html.scores_table([]), elem_id="scores")
+            components.sample_buttons(clip, "samples")
             checkpoint = gr.Dropdown(
-                parts.checkpoint_choices(settings),
+                components.checkpoint_choices(settings),
                 value=default_checkpoint(),
                 label="Checkpoint",
-                info=parts.other_checkpoints(settings),
+                info=components.other_checkpoints(settings),
                 allow_custom_value=True,
                 elem_id="checkpoint",
             )
@@ -85,7 +85,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             for name, alt in _ALT.items():
                 if name == "rollout":  # what speaks for the label comes first
                     why = explain.build_panel()
-                pictures[name] = parts.picture(f"picture-{name.replace('_', '-')}", alt)
+                pictures[name] = components.picture(f"picture-{name.replace('_', '-')}", alt)
             with gr.Column(visible=False, elem_id="controls") as controls:
                 with gr.Row(equal_height=True):
                     depth = gr.Slider(
@@ -95,10 +95,10 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
                 gr.HTML(_CAUTION, elem_classes="caution")
             with gr.Column(visible=False, elem_id="patch") as patch_panel:
                 patch_facts = gr.HTML()
-                patch_rollout = parts.picture(
+                patch_rollout = components.picture(
                     "picture-patch-rollout", "Attention rollout that starts from the chosen patch", visible=True
                 )
-                patch_attention = parts.picture(
+                patch_attention = components.picture(
                     "picture-patch-attention", "What the chosen patch attends to in one layer", visible=True
                 )
                 close_patch = gr.Button("Close the patch", size="sm")
@@ -118,7 +118,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         return values | {
             shown: None,
             message: gr.update(value=alert, visible=True),
-            scores: gr.update(value=parts.scores_table([]), visible=True),
+            scores: gr.update(value=html.scores_table([]), visible=True),
             welcome: gr.update(visible=True),
             depth: gr.skip(),
             zoom: gr.skip(),
@@ -132,7 +132,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         return {
             shown: new,
             message: "".join(f"<p>{escape(note)}</p>" for note in notes),
-            scores: parts.scores_table(new.inspection.prediction.top(5), parts.activation_note(checkpoint_of)),
+            scores: html.scores_table(new.inspection.prediction.top(5), html.activation_note(checkpoint_of)),
             welcome: gr.update(visible=False),
             **{picture: gr.update(value=path, visible=path is not None) for picture, path in _pictures_of(new)},
             controls: gr.update(visible=True),
@@ -142,7 +142,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             facts_panel: gr.update(visible=True),
             facts: facts_of.facts_table(new.inspection, timeline.describe_shown(recording) if recording else ""),
             downloads_panel: gr.update(visible=True),
-            downloads: parts.files_in(new.folder),
+            downloads: files.files_in(new.folder),
             **hear.show(halves, visible=True),
         }
 
@@ -180,13 +180,13 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             inspection = inspect(cut_window(whole, loaded, 0), loaded)
             yield unchanged
             progress(0.8, "Drawing")
-            new = _draw_into_folder(path, inspection, reference, parts.look(seen_by, zoom=zoomed))
+            new = _draw_into_folder(path, inspection, reference, components.look(seen_by, zoom=zoomed))
             panel = timeline.begin(along, whole, inspection, loaded, new.look)
             yield {**fill(new, panel[along.recording]), **panel}
         except AstDemoError as error:
             yield clear(str(error))
         finally:
-            parts.forget(old.folder if old else None)
+            files.forget(old.folder if old else None)
 
     def show_window(now: Shown | None, recording: timeline.Recording | None, number: int) -> dict[Component, object]:
         """Inspect another window of the recording, by its place."""
@@ -203,7 +203,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         except AstDemoError as error:
             return clear(str(error))
         finally:
-            parts.forget(now.folder)
+            files.forget(now.folder)
 
     def slide(now: Shown | None, recording: timeline.Recording | None, number: float) -> dict[Component, object]:
         return show_window(now, recording, round(number) - 1)
@@ -244,10 +244,10 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         if now is None or now.look.zoom == zoomed:
             return {shown: gr.skip()}
         new = _draw_into_folder(now.clip, now.inspection, now.reference, replace(now.look, zoom=zoomed))
-        parts.forget(now.folder)
+        files.forget(now.folder)
         return {
             shown: new,
-            downloads: parts.files_in(new.folder),
+            downloads: files.files_in(new.folder),
             patch_panel: gr.update(visible=False),
             **dict(_pictures_of(new)),
             **change_depth(new, layers),
@@ -258,7 +258,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             return {shown: gr.skip()}
         picture = figures.rollout_figure(now.inspection, now.look, layers)
         return {
-            pictures["rollout"]: parts.write_picture(now.look, "rollout", picture),
+            pictures["rollout"]: files.write_picture(now.look, "rollout", picture),
             **draw_patch(now, layers),
         }
 
@@ -278,7 +278,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             shown: new,
             patch_panel: gr.update(visible=True),
             patch_facts: facts_of.patch_facts(new.inspection, patch),
-            pictures["patch_grid"]: parts.write_picture(
+            pictures["patch_grid"]: files.write_picture(
                 new.look, "patch_grid", figures.patch_grid_figure(new.inspection, new.look, where)
             ),
             **draw_patch(new, layers),
@@ -290,17 +290,17 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         rollout = figures.rollout_figure(now.inspection, now.look, layers, now.patch)
         attention = figures.attention_figure(now.inspection, now.patch, now.look, layers)
         return {
-            patch_rollout: parts.write_picture(now.look, "patch_rollout", rollout),
-            patch_attention: parts.write_picture(now.look, "patch_attention", attention),
+            patch_rollout: files.write_picture(now.look, "patch_rollout", rollout),
+            patch_attention: files.write_picture(now.look, "patch_attention", attention),
         }
 
     def close(now: Shown | None) -> dict[Component, object]:
         if now is None:
             return {shown: gr.skip()}
-        grid = parts.write_picture(now.look, "patch_grid", figures.patch_grid_figure(now.inspection, now.look))
+        grid = files.write_picture(now.look, "patch_grid", figures.patch_grid_figure(now.inspection, now.look))
         return {shown: replace(now, patch=None), patch_panel: gr.update(visible=False), pictures["patch_grid"]: grid}
 
-    pool = parts.pool(parts.MODEL, settings)
+    pool = components.pool(components.MODEL, settings)
     busy: dict[str, Any] = {
         **pool,
         "show_progress_on": [scores, message],
@@ -312,7 +312,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         show,
         [clip, checkpoint, browser, zoom, shown, along.recording],
         results,
-        js=f"(clip, checkpoint, browser, ...rest) => [clip, checkpoint, {parts.LOOK_OF_BROWSER}, ...rest]",
+        js=f"(clip, checkpoint, browser, ...rest) => [clip, checkpoint, {components.LOOK_OF_BROWSER}, ...rest]",
         **busy,
     )
     slid = along.window.input(slide, [shown, along.recording, along.window], results, **busy)
@@ -326,7 +326,9 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         pictures[name].select(choose_patch, [shown, depth], [shown, pictures["patch_grid"], *patch], **quiet, **pool)
     close_patch.click(close, [shown], [shown, patch_panel, pictures["patch_grid"]], **quiet)
     for arrived in (run, slid, clicked):
-        arrived.then(follow, [shown, along.recording], along.outputs, **quiet, **parts.pool(parts.LONG, settings))
+        arrived.then(
+            follow, [shown, along.recording], along.outputs, **quiet, **components.pool(components.LONG, settings)
+        )
     for made in mapped:
         made.then(split_if_open, [shown, why.explained, halves.keep, halves.is_open], halves.outputs, **quiet, **pool)
     along.stop.click(timeline.stop, [along.recording], [along.stop], show_progress="hidden", api_visibility="private")
@@ -343,7 +345,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
 
 
 def _draw_into_folder(clip: str, inspection: Inspection, reference: str, look: Look) -> Shown:
-    folder = parts.result_folder()
+    folder = files.result_folder()
     export.write_inspection(inspection, folder, export.draw(inspection, look))
     return Shown(clip, inspection, reference, look, folder)
 

@@ -16,7 +16,7 @@ from ast_demo.figures import Look, envelope, time_at_pixel, timeline_figure
 from ast_demo.inspection import Inspection, Timeline, begin_timeline, follow_windows, nearest_window, window_starts
 from ast_demo.models import Checkpoint
 from ast_demo.settings import Settings
-from ast_demo.ui import components as parts
+from ast_demo.ui import components, files
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def build_panel(settings: Settings) -> Panel:
     """Lay out the panel, hidden. Must be called inside a `gr.Blocks`."""
     recording = gr.State(None, time_to_live=settings.kept_s)
     with gr.Column(visible=False, elem_id="timeline") as column:
-        picture = parts.picture(
+        picture = components.picture(
             "picture-timeline",
             "The best labels along the whole recording; click a time to see its window",
             visible=True,
@@ -107,7 +107,7 @@ def draw(panel: Panel, now: Recording) -> dict[Any, Any]:
     figure = timeline_figure(now.timeline, now.outline, now.look, now.shown_s)
     return {
         panel.recording: now,
-        panel.picture: parts.write_picture(now.look, "timeline", figure),
+        panel.picture: files.write_picture(now.look, "timeline", figure),
         panel.note: _note(now),
         panel.stop: gr.update(visible=not now.is_complete),
     }
