@@ -6,7 +6,6 @@ Every engine that evaluates, on this machine or on many, calls these functions. 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ast_demo.audio import SAMPLE_RATE, Waveform, measure_clip, read_audio
+from ast_demo.audio import Waveform, measure_clip, read_audio, to_flac
 from ast_demo.data import LabelledClip
 from ast_demo.errors import AudioError, CheckpointError
 from ast_demo.explain import QUICK_PARAMETERS, MapFacts, Mistake, explain_mistake, rollout_map
@@ -83,7 +82,7 @@ def hear(clip: LabelledClip, question: Question) -> Heard:
         "clip": clip.name,
         "label": clip.label,
         "unreadable": None,
-        "audio": _flac(waveform),
+        "audio": to_flac(waveform),
         "duration_s": waveform.duration_s,
         **asdict(measure_clip(waveform)),
     }
@@ -245,12 +244,3 @@ def _entropy(scores: np.ndarray) -> float:
     shares = scores / scores.sum()
     shares = shares[shares > 0]
     return float(-(shares * np.log2(shares)).sum())
-
-
-def _flac(waveform: Waveform) -> bytes:
-    """The clip as it was heard, as FLAC with two equal channels: what every player and Spotlight's spectrogram take."""
-    import soundfile
-
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.stack([waveform.samples] * 2, axis=1), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()

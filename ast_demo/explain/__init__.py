@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ast_demo.explain.attention_gradient import relevance_maps
 from ast_demo.explain.faithfulness import STAGES, STEPS, Curves, TrustCard, measure_trust, summarise_map
-from ast_demo.explain.listening import DEFAULT_KEEP, Halves, split_clip, summarise_halves, tell_halves, to_wav
+from ast_demo.explain.listening import DEFAULT_KEEP, Halves, split_clip, summarise_halves, tell_halves
 from ast_demo.explain.maps import Method, RelevanceMap, energy_map, random_map, rollout_map
 from ast_demo.explain.methods import METHODS, OF_A_LABEL, QUICK_PARAMETERS, cautions, default_method, explain
 from ast_demo.explain.mistakes import MapFacts, Mistake, explain_mistake
@@ -40,5 +40,4 @@ __all__ = [
     "summarise_halves",
     "summarise_map",
     "tell_halves",
-    "to_wav",
 ]

@@ -8,12 +8,11 @@ that the model was trained on, and a label may survive in both, or in none.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ast_demo.audio import SAMPLE_RATE, Waveform
+from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import AudioError
 from ast_demo.explain.maps import RelevanceMap
 from ast_demo.features import HOP_S, InputSettings, apply_mask, spread_over_bins
@@ -129,12 +128,3 @@ def summarise_halves(halves: Halves) -> dict[str, object]:
         "kept": to_list(halves.kept.prediction.top()),
         "removed": to_list(halves.removed.prediction.top()),
     }
-
-
-def to_wav(waveform: Waveform) -> bytes:
-    """A waveform as WAV of floats, to the last bit: where a half overshoots full scale, nothing is cut."""
-    import soundfile
-
-    buffer = io.BytesIO()
-    soundfile.write(buffer, waveform.samples, SAMPLE_RATE, format="WAV", subtype="FLOAT")
-    return buffer.getvalue()

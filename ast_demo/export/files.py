@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ast_demo.audio import to_wav
 from ast_demo.errors import cannot_write
-from ast_demo.explain import Halves, RelevanceMap, TrustCard, summarise_halves, summarise_map, to_wav
+from ast_demo.explain import Halves, RelevanceMap, TrustCard, summarise_halves, summarise_map
 from ast_demo.figures import (
     Look,
     difference_figure,

@@ -9,9 +9,10 @@ import pytest
 import soundfile
 
 from ast_demo.audio.decoding import SAMPLE_RATE, read_audio
+from ast_demo.audio.encoding import to_wav
 from ast_demo.data.samples import list_samples
 from ast_demo.errors import AudioError
-from ast_demo.explain.listening import bins_of, keep_highest, split_clip, to_wav
+from ast_demo.explain.listening import bins_of, keep_highest, split_clip
 from ast_demo.explain.maps import RelevanceMap, energy_map, rollout_map
 from ast_demo.inspection.inspection import inspect
 from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names

@@ -8,7 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from ast_demo.explain import DEFAULT_KEEP, Halves, tell_halves, to_wav
+from ast_demo.audio import to_wav
+from ast_demo.explain import DEFAULT_KEEP, Halves, tell_halves
 from ast_demo.figures import Look, map_title, spectrogram_figure
 from ast_demo.inspection import Inspection
 from ast_demo.ui import components, files
