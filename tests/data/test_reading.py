@@ -12,15 +12,10 @@ import pytest
 import soundfile
 
 from ast_demo.audio.decoding import SAMPLE_RATE, read_audio
-from ast_demo.data.reading import (
-    LabelledClip,
-    LabelledClips,
-    ReadingOptions,
-    clips_of_dataset,
-    join_clips,
-    read_labelled_clips,
-    sort_labels,
-)
+from ast_demo.data.clips import LabelledClip, LabelledClips, ReadingOptions, join_clips
+from ast_demo.data.hub_datasets import clips_of_dataset
+from ast_demo.data.labels import sort_labels
+from ast_demo.data.reading import read_labelled_clips
 from ast_demo.errors import AudioError, DataError
 from tests.clips import noise, tone
 

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from ast_demo.audio.decoding import SAMPLE_RATE
-from ast_demo.data.reading import LabelledClip
+from ast_demo.data.clips import LabelledClip
 from ast_demo.errors import SettingsError
 from ast_demo.evaluation.engine import Work
 from ast_demo.evaluation.ray_engine import ray_engine

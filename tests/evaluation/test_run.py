@@ -282,7 +282,7 @@ def test_clips_with_several_labels_are_scored_by_mean_average_precision(
 ) -> None:
     from sklearn.metrics import average_precision_score
 
-    from ast_demo.data.reading import ReadingOptions
+    from ast_demo.data.clips import ReadingOptions
 
     rows, truth = ["file_name,label"], []
     for number in range(20):

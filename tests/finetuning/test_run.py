@@ -20,7 +20,8 @@ import torch
 from transformers import ASTConfig, ASTForAudioClassification, AutoModelForAudioClassification, Wav2Vec2Config
 
 from ast_demo.audio.decoding import read_audio
-from ast_demo.data.reading import LabelledClip, LabelledClips, read_labelled_clips
+from ast_demo.data.clips import LabelledClip, LabelledClips
+from ast_demo.data.reading import read_labelled_clips
 from ast_demo.errors import CheckpointError, DataError
 from ast_demo.features.log_mel import InputSettings, compute_spectrograms, log_mel
 from ast_demo.finetuning.augmentation import FLOOR, choose_columns, place_event, vary_sound, vary_spectrogram
