@@ -15,8 +15,9 @@ from torch import Tensor
 from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
 from ast_demo.audio import SAMPLE_RATE, Waveform
-from ast_demo.inference import Precision, has_bfloat16
+from ast_demo.inference import Precision
 from ast_demo.inspection import Inspection, inspect
+from ast_demo.runtime import has_bfloat16
 from benchmarks.measure import flop_rates, multiply, peak_memory_mb, ratios, read_arguments, report, spread, take_turns
 from benchmarks.subjects import GFLOP_PER_FORWARD, base_checkpoint, base_folder, sample_clips
 

@@ -13,26 +13,13 @@ this one changes that one, too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
-import torch
 from llvmlite import ir
 from numba import types
-from numba.core import config
-from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 _TILE_BYTES = 1024
-
-
-@cache
-def may_use_amx() -> bool:
-    """Whether the processor has the unit, and the system and the compiler let this process use it; asks the system for it."""
-    asked_for: str | None = config.CPU_FEATURES  # type: ignore[attr-defined]  # from the environment
-    features = get_host_cpu_features() if asked_for is None else asked_for
-    known = "+amx-bf16" in features.split(",") and torch.cpu.get_capabilities().get("amx_bf16", False)
-    return bool(known and torch.cpu._init_amx())
 
 
 def _emit(builder: ir.IRBuilder, name: str, *arguments: Any) -> None:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ast_demo.inference import layers_float32 as fast_float32
-from ast_demo.runtime import device_of_call, is_lent, on_gpu
+from ast_demo.runtime import device_of_call, has_bfloat16, is_lent, on_gpu, supports_bfloat16
 from ast_demo.settings import PrecisionChoice
 
 Precision = Literal["float32", "bfloat16"]
@@ -74,18 +74,15 @@ def choose_precision(choice: PrecisionChoice, n_parameters: int) -> Precision:
 
     `auto` is float32, and so exact to rounding, unless the processor multiplies bfloat16 natively and the model is
     large: then bfloat16 takes a quarter to a half of the time, and moves scores by up to 0.02. On a GPU that is lent, it
-    is float32 too.
+    is float32 too, and so it is on a processor that does not support bfloat16, whatever is asked for.
     """
     if is_lent(run_elsewhere):
         return "float32"
-    if choice != "auto":
-        return choice
+    if choice == "float32" or not supports_bfloat16():
+        return "float32"
+    if choice == "bfloat16":
+        return "bfloat16"
     return "bfloat16" if n_parameters >= _LARGE and has_bfloat16() else "float32"
-
-
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 natively, at twice the speed of float32 or more."""
-    return any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 @torch.inference_mode()

@@ -161,7 +161,7 @@ def attend(
     start: int,
     stop: int,
 ) -> None:
-    """Attention of all heads by the matrix unit; only after `amx.may_use_amx()`.
+    """Attention of all heads by the matrix unit; only where `devices.has_matrix_unit()`.
 
     Args:
         queries: (rows, 3 · heads · size), bits, where keys and values are not looked at. Rows are a multiple of `BLOCK`.

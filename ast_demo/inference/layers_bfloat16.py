@@ -1,4 +1,4 @@
-"""AST's layers in bfloat16, for processors that multiply it natively. See `forward`.
+"""AST's layers in bfloat16, for processors that multiply it. See `forward`.
 
 Matrices are multiplied in bfloat16; what passes from layer to layer and the norms stay in single precision. Weights are
 added up over the heads before they are rounded, and the sums kept in float16, which is finer. PyTorch's fused attention,
@@ -17,10 +17,9 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import GELUActivation
 
-from ast_demo.inference.amx import may_use_amx
 from ast_demo.inference.kernels import BLOCK, add_and_normalize, attend, attention_weights, lay_out
 from ast_demo.inference.layers_float32 import clips_together
-from ast_demo.runtime import share_out, slices
+from ast_demo.runtime import has_matrix_unit, share_out, slices, supports_bfloat16
 
 # Scores of so many bytes are in work at a time: a quarter of a clip of the published size. Fewer rows make slow products, and more
 # bytes stay less in the cache.
@@ -98,7 +97,7 @@ def run_layers(layers: Sequence[Layer], hidden: Tensor, head_sums: Sequence[Tens
 
 def _run_together(layers: Sequence[Layer], hidden: Tensor, head_sums: Sequence[Tensor | None], read: Tensor) -> Tensor:
     """Run the layers on some clips, whose tokens go through the matrices together; but each looks at its own only."""
-    attend_to = _attend_by_tiles if may_use_amx() else _attend
+    attend_to = _attend_by_tiles if has_matrix_unit() else _attend
     n_clips, tokens, _ = hidden.shape
     hidden = nn.functional.pad(hidden, (0, 0, 0, -tokens % BLOCK))
     outputs = [torch.zeros_like(hidden, dtype=torch.bfloat16)]
@@ -184,10 +183,18 @@ def _attend(queries: Tensor, projected: Tensor, tokens: int, attention: Any, tot
     for some in slices(rows, n_rows):
         part = query[:, some]
         scores = memory[: part.shape[1] * n_heads * columns].view(n_heads, -1, columns)
-        torch.bmm(part, key.mT, out=scores)
+        _multiply(part, key.mT, scores)
         _weigh(scores, attention.scaling, tokens, None if total is None else total[some])
-        attended[some] = torch.bmm(scores, value).transpose(0, 1)
+        attended[some] = _multiply(scores, value).transpose(0, 1)
     return attended.flatten(1)
+
+
+def _multiply(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
+    """Products of matrices, written where they shall be. Not supported, in single precision, and rounded."""
+    if supports_bfloat16():
+        return torch.bmm(left, right, out=out)
+    product = torch.bmm(left.float(), right.float())
+    return product.bfloat16() if out is None else out.copy_(product)
 
 
 def _weigh(scores: Tensor, scaling: float, tokens: int, total: Tensor | None) -> None:
@@ -208,7 +215,7 @@ def _pack(weight: Tensor, bias: Tensor | None = None, activation: nn.Module | No
     matrix = weight.to(torch.bfloat16, memory_format=torch.contiguous_format)
     own_bias = None if bias is None else bias.bfloat16()
     is_fused = False
-    if torch.backends.mkldnn.is_available():
+    if supports_bfloat16():
         packed = torch.ops.mkldnn._reorder_linear_weight(matrix)
         is_fused = isinstance(activation, GELUActivation)
         kind = "gelu" if is_fused else "none"
@@ -219,6 +226,8 @@ def _pack(weight: Tensor, bias: Tensor | None = None, activation: nn.Module | No
     else:
 
         def linear(inputs: Tensor, bias: Tensor | None = own_bias) -> Tensor:
-            return nn.functional.linear(inputs, matrix, bias)
+            # The same numbers, rounded at the same places: only to compute here what another machine computes.
+            wide = None if bias is None else bias.float()
+            return nn.functional.linear(inputs.float(), matrix.float(), wide).bfloat16()
 
     return linear if activation is None or is_fused else lambda inputs: activation(linear(inputs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ast_demo.runtime.devices import has_bfloat16, has_matrix_unit, supports_bfloat16
 from ast_demo.runtime.memory import keep_small
 from ast_demo.runtime.prefetch import read_ahead
 from ast_demo.runtime.threads import map_in_threads, share_out, slices
@@ -12,6 +13,8 @@ __all__ = [
     "UPLOADS",
     "VIEWERS",
     "device_of_call",
+    "has_bfloat16",
+    "has_matrix_unit",
     "is_lent",
     "keep_small",
     "map_in_threads",
@@ -19,5 +22,6 @@ __all__ = [
     "read_ahead",
     "share_out",
     "slices",
+    "supports_bfloat16",
     "visitors_folder",
 ]

@@ -15,7 +15,7 @@ from ast_demo.audio.decoding import Waveform, read_audio
 from ast_demo.inference import forward as fast_ast
 from ast_demo.inference import layers_bfloat16 as fast_bfloat16
 from ast_demo.inference import layers_float32 as fast_float32
-from ast_demo.inference.forward import choose_precision, has_bfloat16, make_fast, run
+from ast_demo.inference.forward import choose_precision, make_fast, run
 from ast_demo.inspection.inspection import Inspection, inspect, inspect_batch, inspect_patch
 from ast_demo.models.cache import CheckpointCache
 from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names
@@ -122,8 +122,8 @@ def test_without_biases(tmp_path: Path) -> None:
 def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Who multiplies queries, keys and values."""
     if request.param == "PyTorch's products":
-        monkeypatch.setattr(fast_bfloat16, "may_use_amx", lambda: False)
-    elif not fast_bfloat16.may_use_amx():
+        monkeypatch.setattr(fast_bfloat16, "has_matrix_unit", lambda: False)
+    elif not has_matrix_unit():
         pytest.skip(reason="this processor has no matrix unit (AMX)")
     return request.param
 
@@ -174,7 +174,7 @@ def test_bfloat16_without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build_model()
     inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((2, 89, 43)).astype(np.float32))
     packed = run(make_fast(model, "bfloat16"), inputs)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(fast_bfloat16, "supports_bfloat16", lambda: False)
     plain = run(make_fast(model, "bfloat16"), inputs)
     np.testing.assert_allclose(plain.logits, packed.logits, atol=0.02)
     np.testing.assert_allclose(plain.head_sums[0].float(), packed.head_sums[0].float(), rtol=0.02, atol=1e-4)
@@ -266,6 +266,7 @@ def test_without_sums_the_answer_is_the_same(precision: str, base_width: Path) -
 
 
 def test_auto_is_exact_unless_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_ast, "supports_bfloat16", lambda: True)
     for native in (True, False):
         monkeypatch.setattr(fast_ast, "has_bfloat16", lambda native=native: native)
         assert choose_precision("auto", 3_000_000) == "float32"
@@ -274,18 +275,16 @@ def test_auto_is_exact_unless_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> N
             assert {choose_precision(asked, size) for size in (3_000_000, 87_000_000)} == {asked}
 
 
-def test_the_processor_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    for known, expected in (
-        ({"avx512_bf16": True}, True),
-        ({"amx_bf16": True}, True),
-        ({"avx2": True}, False),
-        ({}, False),
-    ):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known)
-        assert has_bfloat16() == expected
+def test_what_is_not_supported_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_ast, "supports_bfloat16", lambda: False)
+    for asked in ("auto", "float32", "bfloat16"):
+        assert {choose_precision(asked, size) for size in (3_000_000, 87_000_000)} == {"float32"}
 
 
-def test_a_checkpoint_is_inspected_in_the_precision_of_the_settings(tmp_path: Path) -> None:
+def test_a_checkpoint_is_inspected_in_the_precision_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast_ast, "supports_bfloat16", lambda: True)
     save_tiny(tmp_path)
     clip = waveform(noise(0.61))
     for asked, expected in (("auto", "float32"), ("float32", "float32"), ("bfloat16", "bfloat16")):

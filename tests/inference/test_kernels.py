@@ -9,8 +9,8 @@ import pytest
 import torch
 from numba.core.caching import CacheImpl
 
-from ast_demo.inference.amx import may_use_amx
 from ast_demo.inference.kernels import BLOCK, _kept, _store, add_and_normalize, attend, attention_weights, lay_out
+from ast_demo.runtime import has_matrix_unit
 
 
 def bits(values: torch.Tensor) -> np.ndarray:
@@ -58,7 +58,7 @@ def test_without_sums_and_with_rows_that_nobody_sums() -> None:
     torch.testing.assert_close(sums.sum(-1), torch.full((4,), 2.0, dtype=torch.float16), rtol=1e-2, atol=0)
 
 
-needs_amx = pytest.mark.skipif(not may_use_amx(), reason="this processor has no matrix unit (AMX)")
+needs_amx = pytest.mark.skipif(not has_matrix_unit(), reason="this processor has no matrix unit (AMX)")
 
 
 def attend_by_tiles(
