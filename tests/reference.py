@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from transformers import ASTForAudioClassification
@@ -10,11 +12,34 @@ from ast_demo.features.patches import PatchGrid
 
 
 def eager_attentions(model: ASTForAudioClassification, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (labels,) and attention weights (layers, heads, tokens, tokens) of one spectrogram, by the eager model."""
+    """Logits (labels,) and attention weights (layers, heads, tokens, tokens) of one spectrogram, by the eager model.
+
+    In the model's own precision; what is bfloat16 comes as float32.
+    """
     assert model.config._attn_implementation == "eager"
     with torch.inference_mode():
-        output = model(torch.from_numpy(values[None]), output_attentions=True)
-    return output.logits[0].numpy(), np.stack([layer[0].numpy() for layer in output.attentions])
+        output = model(torch.from_numpy(values[None]).to(model.dtype), output_attentions=True)
+    return output.logits[0].float().numpy(), np.stack([layer[0].float().numpy() for layer in output.attentions])
+
+
+def exact_attentions(model: ASTForAudioClassification, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same in double precision: the library's own layers make their softmax in single precision, whatever they are."""
+    model = copy.deepcopy(model).double()
+    ast, attentions = model.audio_spectrogram_transformer, []
+    with torch.inference_mode():
+        hidden = ast.embeddings(torch.from_numpy(values[None]).double())
+        for layer in ast.layers:
+            attention, normed = layer.attention, layer.layernorm_before(hidden)
+            query, key, value = (
+                project(normed)[0].unflatten(-1, (attention.num_attention_heads, -1)).transpose(0, 1)
+                for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+            )
+            weights = (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1)
+            hidden = hidden + attention.o_proj((weights @ value).transpose(0, 1).flatten(1))
+            hidden = hidden + layer.mlp(layer.layernorm_after(hidden))
+            attentions.append(weights.numpy())
+        logits = model.classifier(ast.layernorm(hidden)[0, :2].mean(dim=0))
+    return logits.numpy(), np.stack(attentions)
 
 
 def textbook_rollout(attentions: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ one below the other in the matrix. (Intel 64 and IA-32 Architectures Software De
 with Intel AMX", and TDPBF16PS in volume 2.)
 
 Here two tiles meet two: 0 to 3 hold a product of 32 × 32, 4 and 5 rows of the first factor, 6 and 7 columns of the second.
-Addresses, and bytes from row to row, are integers. Numba compiles `fast_kernels` anew when that file changes; who changes
+Addresses, and bytes from row to row, are integers. Numba compiles `kernels` anew when that file changes; who changes
 this one changes that one, too.
 """
 

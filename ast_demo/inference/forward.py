@@ -9,7 +9,7 @@ The arithmetic of 🤗 Transformers' `ASTForAudioClassification` on the model's 
 - In bfloat16 the matrices are laid out once as the processor's library multiplies them. What passes from layer to
   layer, the norms and the classifier stay in single precision.
 
-The layers are in `fast_float32` and `fast_bfloat16`. Nothing is kept on the model or in a module, so that one model can
+The layers are in `layers_float32` and `layers_bfloat16`. Nothing is kept on the model or in a module, so that one model can
 serve many threads.
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ast_demo.inference import layers_float32 as fast_float32
+from ast_demo.inference import layers_float32
 from ast_demo.runtime import device_of_call, has_bfloat16, is_lent, on_gpu, supports_bfloat16
 from ast_demo.settings import PrecisionChoice
 
@@ -91,13 +91,13 @@ def make_fast(model: nn.Module, precision: Precision) -> FastAST:
     ast: Any = model.audio_spectrogram_transformer
     if precision == "float32":
         is_large = next(model.parameters()).is_cpu and sum(weight.numel() for weight in model.parameters()) >= _LARGE
-        weigh = fast_float32.weigh_by_kernel if is_large else fast_float32.weigh_by_operations
+        weigh = layers_float32.weigh_by_kernel if is_large else layers_float32.weigh_by_operations
         weigh(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1), False)  # compiles what is to be compiled
-        return FastAST(model, precision, tuple(ast.layers), partial(fast_float32.run_layers, weigh=weigh), 0)
-    from ast_demo.inference import layers_bfloat16 as fast_bfloat16  # its compiler takes a moment to import
+        return FastAST(model, precision, tuple(ast.layers), partial(layers_float32.run_layers, weigh=weigh), 0)
+    from ast_demo.inference import layers_bfloat16  # its compiler takes a moment to import
 
-    made = fast_bfloat16.make_layers(ast.layers)
-    return FastAST(model, precision, made, fast_bfloat16.run_layers, sum(layer.n_bytes for layer in made))
+    made = layers_bfloat16.make_layers(ast.layers)
+    return FastAST(model, precision, made, layers_bfloat16.run_layers, sum(layer.n_bytes for layer in made))
 
 
 @torch.inference_mode()

@@ -98,7 +98,7 @@ def attention_weights(
 
 @_kept
 def attention_weights_float32(scores: np.ndarray, head_sums: np.ndarray, is_added: bool, start: int, stop: int) -> None:
-    """As `attention_weights`, in single precision, for `fast_float32`.
+    """As `attention_weights`, in single precision, for `layers_float32`.
 
     Args:
         scores: (heads, rows, tokens) float32, scaled.

@@ -87,7 +87,7 @@ def _fill(of_heads: Tensor, n_heads: int) -> Tensor:
 
 
 def run_layers(layers: Sequence[Layer], hidden: Tensor, head_sums: Sequence[Tensor | None], read: Tensor) -> Tensor:
-    """As `fast_float32.run_layers`."""
+    """As `layers_float32.run_layers`."""
     parts = []
     for clips in slices(len(hidden), clips_together(hidden, _TOKENS_AT_A_TIME)):
         sums_of_clips = [None if total is None else total[clips] for total in head_sums]
@@ -148,7 +148,7 @@ def _add_and_normalize(hidden: Tensor, outputs: Sequence[Tensor], norm: nn.Layer
 
 
 def _attend_by_tiles(queries: Tensor, projected: Tensor, tokens: int, attention: Any, total: Tensor | None) -> Tensor:
-    """`fast_kernels.attend` of one clip, a part of the rows on each thread.
+    """`kernels.attend` of one clip, a part of the rows on each thread.
 
     Args:
         queries: (rows, 3 · heads · size), where keys and values are not looked at.
