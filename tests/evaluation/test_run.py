@@ -304,7 +304,9 @@ def sentence_of(function) -> str:
     return str(caught.value)
 
 
-def test_mistakes_get_a_sentence(data: Path, models: tuple[Path, Path], finished, tmp_path: Path) -> None:
+def test_mistakes_get_a_sentence(
+    data: Path, models: tuple[Path, Path], finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clips, one = read_labelled_clips(data), str(models[0])
     assert "Expected one to 4 different checkpoints" in sentence_of(
         lambda: evaluate(clips, [], load_checkpoint, tmp_path)
@@ -317,6 +319,7 @@ def test_mistakes_get_a_sentence(data: Path, models: tuple[Path, Path], finished
     assert "holds another evaluation. Choose another folder." in sentence_of(
         lambda: evaluate(clips, [one], load_checkpoint, finished.folder)
     )
+    monkeypatch.setattr("ast_demo.inference.forward.supports_bfloat16", lambda: True)  # of whatever processor
     other = CheckpointCache(Settings(precision="bfloat16")).load
     assert "holds another evaluation" in sentence_of(
         lambda: evaluate(clips, [str(model) for model in models], other, finished.folder)
