@@ -32,7 +32,7 @@ _CHECKPOINT_HELP = "Name of a shipped checkpoint, a folder, or a Hugging Face Hu
 
 @app.command()
 def inspect(
-    clip: Annotated[Path, typer.Argument(help="A recording: WAV, FLAC, MP3, Ogg, Opus, M4A, WebM or AIFF.")],
+    clip: Annotated[Path, typer.Argument(help="A recording of any usual kind, video included.")],
     checkpoint: Annotated[
         str | None, typer.Option(help=_CHECKPOINT_HELP + " The first shipped one by default.")
     ] = None,

@@ -1,63 +1,35 @@
 """Any recording to the one waveform that everything else starts from: mono float32 at 16 kHz.
 
-soundfile (libsndfile) reads WAV, AIFF, FLAC, Ogg and MP3; PyAV (FFmpeg's libraries) reads what is left, which is
-what browsers record: WebM/Opus and MP4/AAC. All channels are averaged. soxr resamples.
+It is decoded, mixed and resampled a piece at a time, so that memory holds little more than the result, however wide the
+recording is. All channels are averaged, except where they cancel each other out. soxr resamples.
 """
 
 from __future__ import annotations
 
-import io
-import itertools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
-from ast_demo.errors import AudioError
+from ast_demo.audio.decoders import Piece, decode
+from ast_demo.audio.flaws import Sound, find_flaws
+from ast_demo.audio.waveform import FRAME_LENGTH, SAMPLE_RATE, Waveform
+from ast_demo.errors import AstDemoError, AudioError
 
-SAMPLE_RATE = 16_000  # Hz, of every AST checkpoint
-FRAME_LENGTH = 400  # samples: the 25 ms window of one spectrogram frame, and so the shortest clip there is
-HOP_LENGTH = 160  # samples: 10 ms from one frame to the next
 DEFAULT_MAX_S = 600.0
 
-_READABLE = "WAV, FLAC, MP3, Ogg, Opus, M4A, WebM or AIFF"
-# The only ones that FFmpeg may take a file for: others, such as playlists, make it open further files and addresses.
-_PYAV_FORMATS = "aac,aiff,flac,matroska,mov,mp3,ogg,wav"
 _LOWEST_RATE, _HIGHEST_RATE = 4_000, 768_000  # Hz; beyond these a header is damaged rather than unusual
 _LOUDEST = 4.0  # floats may overshoot full scale (an MP3 does); beyond this they are on another scale
-_BLOCK = 1 << 18  # samples decoded at a time, so that many channels never lie in memory together
-
-
-@dataclass(frozen=True)
-class Waveform:
-    """A clip, decoded.
-
-    Attributes:
-        samples: (n,) float32 in [-1, 1], mono, 16 kHz.
-        name: File name, for people.
-        original_rate: Sampling rate of the recording in hertz.
-        channels: Channels of the recording; `samples` is their mean.
-        notes: What was changed on the way that a listener might miss, a sentence each.
-        start_s: Where it begins in the recording that it was cut from, in seconds.
-    """
-
-    samples: np.ndarray
-    name: str
-    original_rate: int
-    channels: int
-    notes: tuple[str, ...] = ()
-    start_s: float = 0.0
-
-    @property
-    def duration_s(self) -> float:
-        return len(self.samples) / SAMPLE_RATE
+_BLOCK = 1 << 18  # samples of an array that are mixed at a time
+_AT_FULL_SCALE = 0.999  # 16-bit recordings clip at 32767 / 32768
+# The power of the mean of channels, relative to that of channels that have nothing in common: below this they cancel.
+_CANCELS = 0.03
 
 
 def read_audio(source: str | Path | bytes, *, name: str | None = None, max_s: float = DEFAULT_MAX_S) -> Waveform:
-    """Decode a recording.
+    """Decode a recording, as far as it can be decoded.
 
     Args:
         source: Path of a file, or the bytes of one.
@@ -65,32 +37,13 @@ def read_audio(source: str | Path | bytes, *, name: str | None = None, max_s: fl
         max_s: Longest recording that is accepted, in seconds.
 
     Raises:
-        AudioError: No such file; not audio; empty; shorter than one frame (0.025 s); longer than `max_s`; cut off
-            in the middle; samples that are not numbers, or not on the scale from -1 to 1.
+        AudioError: No such file; not audio; empty; shorter than one frame (0.025 s); longer than `max_s`; nothing in it
+            can be decoded; samples that are not numbers, or not on the scale from -1 to 1.
     """
-    if isinstance(source, bytes):
-        content, name = source, name or "recording"
-    else:
-        path = Path(source)
-        name = name or path.name
-        try:
-            content = path.read_bytes()
-        except (FileNotFoundError, ValueError):  # the latter for what cannot be a path, such as a zero byte
-            raise AudioError(f"There is no file {str(path)!r}. Check the path.") from None
-        except OSError as error:
-            raise AudioError(f"{str(path)!r} cannot be opened: {error.strerror or error}.") from None
+    content, name = _load(source, name)
     if not content:
         raise AudioError(f"{name!r} is empty (0 bytes). Record again or choose another file.")
-    if _is_cut_off(content):
-        raise AudioError(_cut_off(name))
-    try:
-        file = soundfile.SoundFile(io.BytesIO(content))
-    except soundfile.LibsndfileError:
-        decoded = _read_with_pyav(content, name, max_s)
-    else:
-        with file:
-            decoded = _read_with_soundfile(file, name, max_s)
-    return _to_waveform(decoded, name, max_s)
+    return _assemble(lambda: _tell(decode(content), name), name, max_s)
 
 
 def waveform_from_samples(
@@ -110,114 +63,196 @@ def waveform_from_samples(
         raise AudioError(f"Expected samples of shape (n,) or (n, channels); {name!r} has shape {samples.shape}.")
     if samples.dtype.kind not in "iuf":
         raise AudioError(f"Expected samples that are integers or floats; {name!r} has {samples.dtype}.")
-    if samples.dtype.kind in "iu":
-        limits = np.iinfo(samples.dtype)
-        middle = (int(limits.max) + int(limits.min) + 1) // 2  # 0, or 128 where 8-bit samples are unsigned
-        samples = (samples.astype(np.float64) - middle) / (int(limits.max) + 1 - middle)
-    channels = samples.shape[1] if samples.ndim == 2 else 1
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and that is refused below
-        samples = samples.astype(np.float32)
-    return _to_waveform(
-        _Decoded(_mix([samples if samples.ndim == 2 else samples[:, None]]), rate, channels), name, max_s
+    columns = samples if samples.ndim == 2 else samples[:, None]
+    return _assemble(lambda: _slice(columns, rate), name, max_s)
+
+
+def _load(source: str | Path | bytes, name: str | None) -> tuple[bytes, str]:
+    if isinstance(source, bytes):
+        return source, name or "recording"
+    path = Path(source)
+    try:
+        return path.read_bytes(), name or path.name
+    except (FileNotFoundError, ValueError):  # the latter for what cannot be a path, such as a zero byte
+        raise AudioError(f"There is no file {str(path)!r}. Check the path.") from None
+    except OSError as error:
+        raise AudioError(f"{str(path)!r} cannot be opened: {error.strerror or error}.") from None
+
+
+def _tell(pieces: Iterator[Piece], name: str) -> Iterator[Piece]:
+    """The pieces; whatever a decoder raises becomes a sentence about the recording."""
+    try:
+        yield from pieces
+    except AstDemoError as error:
+        raise AudioError(f"{name!r} {error}") from None
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise AudioError(f"{name!r} cannot be decoded ({reason}). Export it again, for example as WAV.") from error
+
+
+def _slice(columns: np.ndarray, rate: int) -> Iterator[Piece]:
+    """An array as pieces of floats; integers are divided by their type's range."""
+    n_frames = max(1, _BLOCK // columns.shape[1])
+    if not len(columns):
+        return
+    for start in range(0, len(columns), n_frames):
+        block = columns[start : start + n_frames]
+        if block.dtype.kind in "iu":
+            limits = np.iinfo(block.dtype)
+            middle = (int(limits.max) + int(limits.min) + 1) // 2  # 0, or 128 where 8-bit samples are unsigned
+            block = (block.astype(np.float64) - middle) / (int(limits.max) + 1 - middle)
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and that is refused
+            yield Piece(block.astype(np.float32), rate, len(columns) / rate if rate > 0 else None)
+
+
+@dataclass
+class _Tally:
+    """What is counted while a recording goes by, at its own rate."""
+
+    n: int = 0
+    n_values: int = 0
+    seconds: float = 0.0
+    not_numbers: int = 0
+    beyond: int = 0
+    at_full_scale: int = 0
+    lowest: float = np.inf
+    highest: float = -np.inf
+    mixed_power: float = 0.0
+    power: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of each channel
+    rates: list[int] = field(default_factory=list)
+    channels: int = 0
+    header_rate: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def peak(self) -> float:
+        return max(self.highest, -self.lowest, 0.0)
+
+    @property
+    def cancels(self) -> bool:
+        """Whether the channels' mean is far quieter than it were if they had nothing in common."""
+        expected = float(self.power.sum()) / max(1, len(self.power)) ** 2
+        return len(self.power) > 1 and self.mixed_power < _CANCELS * expected
+
+
+def _assemble(
+    decoded: Callable[[], Iterator[Piece]], name: str, max_s: float, only_channel: int | None = None
+) -> Waveform:
+    """Mix, check and resample what is decoded; once more, with one channel alone, where the channels cancel."""
+    tally, parts = _Tally(), []
+    resampler: soxr.ResampleStream | None = None
+    for piece in decoded():
+        if piece.note and piece.note not in tally.notes:
+            tally.notes.append(piece.note)
+        if not len(piece.samples):
+            continue
+        if not tally.rates or tally.rates[-1] != piece.rate:
+            _check_rate(piece.rate, name)
+            parts += _rest(resampler)
+            resampler = None if piece.rate == SAMPLE_RATE else _resampler(piece.rate)
+            tally.rates.append(piece.rate)
+        mono = _mix(piece, tally, only_channel)
+        _check_longest(tally.seconds, piece.promised_s, name, max_s)
+        # The low-pass filter of the resampler overshoots at steps: what leaves the range by that is cut back.
+        parts.append(mono if resampler is None else resampler.resample_chunk(mono).clip(-1, 1))
+    parts += _rest(resampler)
+    _check(tally, name)
+    if only_channel is None and tally.cancels:
+        return _assemble(decoded, name, max_s, int(tally.power.argmax()))
+    samples = np.concatenate(parts)
+    if len(samples) < FRAME_LENGTH:
+        raise AudioError(
+            f"{name!r} is {len(samples) / SAMPLE_RATE:.3f} s long, but at least {FRAME_LENGTH / SAMPLE_RATE:.3f} s "
+            "(one frame of the spectrogram) are needed. Record again, a little longer."
+        )
+    return _finish(samples, tally, name, only_channel)
+
+
+def _finish(samples: np.ndarray, tally: _Tally, name: str, only_channel: int | None) -> Waveform:
+    notes = list(tally.notes)
+    if tally.beyond:
+        notes.append(
+            f"{tally.beyond / tally.n:.2%} of the samples were beyond full scale (up to {tally.peak:.2f}) "
+            "and were limited to it."
+        )
+    if len(tally.rates) > 1:
+        rates = " and ".join(f"{rate} Hz" for rate in sorted(set(tally.rates)))
+        notes.append(f"The recording changes its sampling rate: parts of it are at {rates}.")
+    sound = Sound(
+        samples,
+        max(tally.rates),
+        tally.channels,
+        (tally.lowest, tally.highest),
+        tally.at_full_scale / tally.n_values,
+        only_channel,
+        tally.header_rate,
+    )
+    flaws = find_flaws(sound)
+    return Waveform(
+        np.ascontiguousarray(samples, dtype=np.float32),
+        name,
+        tally.rates[0],
+        tally.channels,
+        (*notes, *(flaw.sentence for flaw in flaws)),
+        flaws=tuple(flaw.name for flaw in flaws),
     )
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    mono: np.ndarray  # (n,) float32, mean of the channels, at the recording's own rate
-    rate: int
-    channels: int
-
-
-def _to_waveform(decoded: _Decoded, name: str, max_s: float) -> Waveform:
-    """Check what was decoded, and bring it to 16 kHz."""
-    mono, rate = decoded.mono, decoded.rate
-    _check_rate(rate, name)
-    if len(mono) == 0:
-        raise AudioError(f"{name!r} holds no sound at all (0 samples). Record again or choose another file.")
-    _check_longest(len(mono) / rate, name, max_s)
-    not_numbers = len(mono) - int(np.isfinite(mono).sum())
-    if not_numbers:
-        how_many = "only" if not_numbers == len(mono) else f"{not_numbers} of {len(mono)}"
-        raise AudioError(f"{name!r} holds {how_many} samples that are not numbers (NaN or infinite). Export it again.")
-    peak = float(np.abs(mono).max())
-    if peak > _LOUDEST:
-        raise AudioError(
-            f"{name!r} has samples up to {peak:.0f}, but samples must lie between -1 and 1. "
-            "If they are 16-bit integers saved as floats, divide them by 32768."
-        )
-    notes: tuple[str, ...] = ()
-    if peak > 1:
-        share = float(np.mean(np.abs(mono) > 1))
-        notes = (f"{share:.2%} of the samples were beyond full scale (up to {peak:.2f}) and were limited to it.",)
-        mono = mono.clip(-1, 1)
-    if rate != SAMPLE_RATE:
-        # The low-pass filter of the resampler overshoots at steps: what leaves the range by that is cut back.
-        mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ").clip(-1, 1)
-    if len(mono) < FRAME_LENGTH:
-        raise AudioError(
-            f"{name!r} is {len(mono) / SAMPLE_RATE:.3f} s long, but at least {FRAME_LENGTH / SAMPLE_RATE:.3f} s "
-            "(one frame of the spectrogram) are needed. Record again, a little longer."
-        )
-    return Waveform(np.ascontiguousarray(mono, dtype=np.float32), name, int(rate), decoded.channels, notes)
-
-
-def _read_with_soundfile(file: soundfile.SoundFile, name: str, max_s: float) -> _Decoded:
-    rate, declared = file.samplerate, file.frames
-    _check_rate(rate, name)
-    _check_longest(declared / rate, name, max_s)
-    try:
-        # Not `file.blocks`, which fills up with zeros what a damaged file does not hold.
-        n_frames = max(1, _BLOCK // file.channels)
-        mono = _mix(file.read(n_frames, dtype="float32", always_2d=True) for _ in itertools.count())
-    except soundfile.LibsndfileError:
-        raise AudioError(_cut_off(name)) from None
-    # An MP3 decoder drops its own delay and padding: up to three blocks of 1152 samples are no damage.
-    if len(mono) + 3 * 1152 < declared:
-        raise AudioError(_cut_off(name, len(mono) / rate, declared / rate))
-    return _Decoded(mono, rate, file.channels)
-
-
-def _read_with_pyav(content: bytes, name: str, max_s: float) -> _Decoded:
-    import av
-
-    try:
-        with av.open(io.BytesIO(content), mode="r", options={"format_whitelist": _PYAV_FORMATS}) as container:
-            if not container.streams.audio:
-                raise AudioError(f"{name!r} holds no sound. Expected a recording ({_READABLE}).")
-            declared_s = (container.duration or 0) / av.time_base
-            _check_longest(declared_s, name, max_s)
-            frames = container.decode(container.streams.audio[0])
-            first = next(frames, None)
-            if first is None:
-                return _Decoded(np.zeros(0, np.float32), SAMPLE_RATE, 1)
-            # The first frame knows better than the header, which for HE-AAC tells half of the rate.
-            rate, channels = first.sample_rate, first.layout.nb_channels
-            _check_rate(rate, name)
-            to_floats = av.AudioResampler(format="fltp")
-            blocks: list[np.ndarray] = []
-            n_samples = 0
-            for frame in itertools.chain([first], frames):
-                for block in to_floats.resample(frame):
-                    blocks.append(_mix([block.to_ndarray().T]))
-                    n_samples += block.samples
-                _check_longest(n_samples / rate, name, max_s)
-    except av.error.FFmpegError:
-        if _starts_like_audio(content):
-            raise AudioError(_cut_off(name)) from None
-        raise AudioError(f"{name!r} is not a recording that can be read. Expected {_READABLE}.") from None
-    mono = np.concatenate(blocks)
-    if len(mono) / rate < declared_s - 0.25:  # containers round and encoders pad: a quarter of a second is no damage
-        raise AudioError(_cut_off(name, len(mono) / rate, declared_s))
-    return _Decoded(mono, rate, channels)
-
-
-def _mix(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean over the channels of blocks of shape (n, channels), up to the first that is empty."""
+def _mix(piece: Piece, tally: _Tally, only_channel: int | None) -> np.ndarray:
+    """(n,) the mean of a piece's channels, or one of them, within full scale; counted in the tally."""
+    samples = piece.samples
+    channels = samples.shape[1]
     # Infinite samples of both signs, or sums beyond what a float holds: what is not a number is refused later.
     with np.errstate(invalid="ignore", over="ignore"):
-        mixed = [block.mean(axis=1, dtype=np.float32) for block in itertools.takewhile(len, blocks)]
-    return np.concatenate(mixed) if mixed else np.zeros(0, np.float32)
+        if channels == 1 or only_channel is not None:
+            mono = samples[:, min(only_channel or 0, channels - 1)].copy()
+        else:
+            mono = samples.mean(axis=1, dtype=np.float32)
+            powers = np.einsum("ij,ij->j", samples, samples)
+            tally.power = np.pad(tally.power, (0, max(0, channels - len(tally.power))))
+            tally.power[:channels] += powers
+            tally.mixed_power += float(mono @ mono)
+    tally.at_full_scale += int(
+        np.count_nonzero(samples >= _AT_FULL_SCALE) + np.count_nonzero(samples <= -_AT_FULL_SCALE)
+    )
+    tally.n += len(mono)
+    tally.n_values += samples.size
+    tally.seconds += len(mono) / piece.rate
+    tally.channels = max(tally.channels, channels)
+    tally.header_rate = tally.header_rate or piece.header_rate
+    lowest, highest = float(mono.min()), float(mono.max())
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        tally.not_numbers += len(mono) - int(np.isfinite(mono).sum())
+        mono = np.nan_to_num(mono, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        lowest, highest = float(mono.min()), float(mono.max())
+    tally.lowest, tally.highest = min(tally.lowest, lowest), max(tally.highest, highest)
+    if max(highest, -lowest) > 1:
+        tally.beyond += int(np.count_nonzero(np.abs(mono) > 1))
+        mono = mono.clip(-1, 1)
+    return mono
+
+
+def _resampler(rate: int) -> soxr.ResampleStream:
+    return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+
+
+def _rest(resampler: soxr.ResampleStream | None) -> list[np.ndarray]:
+    """What a resampler still holds back."""
+    return [] if resampler is None else [resampler.resample_chunk(np.zeros(0, np.float32), last=True).clip(-1, 1)]
+
+
+def _check(tally: _Tally, name: str) -> None:
+    """Refuse a recording whose samples make no sense."""
+    if not tally.n:
+        raise AudioError(f"{name!r} holds no sound at all (0 samples). Record again or choose another file.")
+    if tally.not_numbers:
+        how_many = "only" if tally.not_numbers == tally.n else f"{tally.not_numbers} of {tally.n}"
+        raise AudioError(f"{name!r} holds {how_many} samples that are not numbers (NaN or infinite). Export it again.")
+    if tally.peak > _LOUDEST:
+        raise AudioError(
+            f"{name!r} has samples up to {tally.peak:.0f}, but samples must lie between -1 and 1. "
+            "If they are 16-bit integers saved as floats, divide them by 32768."
+        )
 
 
 def _check_rate(rate: int, name: str) -> None:
@@ -228,40 +263,10 @@ def _check_rate(rate: int, name: str) -> None:
         )
 
 
-def _check_longest(duration_s: float, name: str, max_s: float) -> None:
-    if duration_s > max_s:
+def _check_longest(seconds: float, promised_s: float | None, name: str, max_s: float) -> None:
+    """Refuse a recording when more than the limit was decoded; its header may know how long it is."""
+    if seconds > max_s:
+        how_long = f"{promised_s:.1f} s" if promised_s and promised_s > max_s else f"more than {max_s:g} s"
         raise AudioError(
-            f"{name!r} is {duration_s:.1f} s long, but at most {max_s:g} s are accepted here. Cut out the part of interest."
+            f"{name!r} is {how_long} long, but at most {max_s:g} s are accepted here. Cut out the part of interest."
         )
-
-
-def _cut_off(name: str, got_s: float | None = None, declared_s: float | None = None) -> str:
-    where = "" if got_s is None else f": it promises {declared_s:.2f} s, but ends after {got_s:.2f} s"
-    return f"{name!r} is cut off or damaged{where}. Export or upload it again."
-
-
-def _is_cut_off(content: bytes) -> bool:
-    """Whether a container's own sizes promise more bytes than there are; libsndfile would read on without a word."""
-    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
-        position = 12
-        while position + 8 <= len(content):
-            size = int.from_bytes(content[position + 4 : position + 8], "little")
-            if content[position : position + 4] == b"data":
-                # Programs that write to a pipe cannot know the size and leave a huge one.
-                return len(content) < position + 8 + size < 0x7FFF0000
-            position += 8 + size + size % 2
-        return False
-    if content[:4] == b"FORM" and content[8:12] in (b"AIFF", b"AIFC"):
-        return 8 + int.from_bytes(content[4:8], "big") > len(content)
-    if content[:4] == b"OggS":
-        page = content.rfind(b"OggS")
-        lengths = content[page + 27 : page + 27 + content[page + 26]] if page + 26 < len(content) else b""
-        complete = len(lengths) > 0 and len(lengths) == content[page + 26]
-        return not complete or page + 27 + len(lengths) + sum(lengths) > len(content)
-    return False
-
-
-def _starts_like_audio(content: bytes) -> bool:
-    """Whether a file that no decoder takes began as one of the formats that we read."""
-    magic = (b"RIFF", b"FORM", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1")
-    return content.startswith(magic) or content[4:8] == b"ftyp"

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from ast_demo.audio.decoding import SAMPLE_RATE, Waveform
+from ast_demo.audio.waveform import SAMPLE_RATE, Waveform
 
 
 def to_wav(waveform: Waveform) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ast_demo.audio.decoding import FRAME_LENGTH, HOP_LENGTH, Waveform
+from ast_demo.audio.waveform import FRAME_LENGTH, HOP_LENGTH, Waveform
 
 _SILENT_DB = -60.0  # of full scale: below this a frame counts as silent
 _CONTRAST_DB, _BACKGROUND_DB = 12.0, 6.0

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from ast_demo.audio import read_audio
+from ast_demo.audio import list_names, read_audio
 from ast_demo.data import read_labelled_clips_of_visitor
 from ast_demo.errors import AudioError
 from ast_demo.evaluation import Evaluation
@@ -32,7 +32,7 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
         """Classify a recording with an audio classifier, and tell what the model was fed.
 
         Args:
-            clip: The recording: WAV, FLAC, MP3, Ogg, Opus, M4A, WebM or AIFF.
+            clip: The recording, of any usual kind, video included.
             checkpoint: Name of a shipped checkpoint, or the id of an audio classifier on the Hugging Face Hub.
 
         Returns:
@@ -102,7 +102,7 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
 
 def _given(clip: str | None) -> str:
     if clip is None:
-        raise AudioError("No recording was given. Expected WAV, FLAC, MP3, Ogg, Opus, M4A, WebM or AIFF.")
+        raise AudioError(f"No recording was given. Expected {list_names()}.")
     return clip
 
 

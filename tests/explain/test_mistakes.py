@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from ast_demo.audio.decoding import FRAME_LENGTH, HOP_LENGTH, read_audio
+from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, read_audio
 from ast_demo.audio.statistics import find_silence
 from ast_demo.errors import CheckpointError
 from ast_demo.explain.faithfulness import background, to_bins
