@@ -228,7 +228,7 @@ ERRORS = {
     "empty": ("inspect {folder}/empty.wav", "'empty.wav' is empty (0 bytes)."),
     "shorter than a frame": ("inspect {folder}/short.wav", "'short.wav' is 0.020 s long, but at least 0.025 s"),
     "no numbers": ("inspect {folder}/nan.wav", "'nan.wav' holds only samples that are not numbers"),
-    "truncated": ("inspect {folder}/truncated.wav", "'truncated.wav' is cut off or damaged"),
+    "truncated": ("inspect {folder}/truncated.m4a", "'truncated.m4a' is cut off or damaged"),
     "too long": ("inspect {folder}/long.wav", "'long.wav' is 3.0 s long, but at most 2 s are accepted here."),
     "no checkpoint": ("inspect {clip} --checkpoint nonsense", "There is no checkpoint 'nonsense'. Expected "),
     "a folder without": ("inspect {clip} --checkpoint {folder}", "The folder '{folder}' is no checkpoint: it has no"),
@@ -248,13 +248,12 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     case: str, run: Callable[..., Done], clip: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AST_DEMO_MAX_CLIP_S", "2")
-    wav = encode(noise(1.0), 16_000, "wav", "PCM_16")
     contents = {
         "text.wav": b"I am a text, not a recording.\n" * 40,
         "empty.wav": b"",
         "short.wav": encode(noise(0.02), 16_000, "wav", "PCM_16"),
         "nan.wav": encode(np.full(16_000, np.nan, np.float32), 16_000, "wav", "FLOAT"),
-        "truncated.wav": wav[: len(wav) // 2],
+        "truncated.m4a": encode(melody(2.0), 16_000, "mp4", "aac")[:4000],
         "long.wav": encode(noise(3.0), 16_000, "wav", "PCM_16"),
     }
     for name, content in contents.items():

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ast_demo.audio import AUDIO_SUFFIXES
 from ast_demo.data.clips import LabelledClip, ReadingOptions
 from ast_demo.data.labels import LABEL_SEPARATOR
 from ast_demo.data.remote_files import RemoteFile
 from ast_demo.errors import DataError
 
-AUDIO_SUFFIXES = frozenset(
-    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".aif", ".aiff", ".aifc")
-)
 SPLIT_NAMES = ("train", "training", "validation", "valid", "val", "dev", "test", "eval")
 FILE_COLUMNS = ("file_name", "filename", "file", "path", "audio")
 LABEL_COLUMNS = ("label", "labels", "category", "class", "target", "word")
