@@ -103,8 +103,7 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(describe_clip(inspection, timeline, halves) | mapped, ensure_ascii=False))
         return
-    for note in recording.notes:
-        typer.echo(f"Note: {note}", err=True)
+    _tell_notes(*recording.notes, inspection.precision_note)
     if len(starts) > 1:
         mean = ", ".join(f"{name} {score:.0%}" for name, score in timeline.pooled.top(3))
         typer.echo(
@@ -149,8 +148,7 @@ def compare(
     if as_json:
         typer.echo(json.dumps(summarise_comparison(comparison), ensure_ascii=False))
     else:
-        for note in waveform.notes:
-            typer.echo(f"Note: {note}", err=True)
+        _tell_notes(*waveform.notes, *dict.fromkeys(one.precision_note for one in comparison.inspections))
         for inspection in comparison.inspections:
             _tell_what_is_cut_off(inspection.checkpoint.name, inspection)
             typer.echo(inspection.checkpoint.name)
@@ -162,6 +160,11 @@ def compare(
         typer.echo(failure.message, err=True)
     if comparison.failures:
         raise typer.Exit(2)
+
+
+def _tell_notes(*notes: str) -> None:
+    for note in filter(None, notes):
+        typer.echo(f"Note: {note}", err=True)
 
 
 def _tell_what_is_cut_off(who: str, inspection: Inspection) -> None:
@@ -219,6 +222,7 @@ def evaluate(
     from ast_demo.data import ReadingOptions, read_label_map, read_labelled_clips
     from ast_demo.evaluation import evaluate, evaluate_here, ray_engine
     from ast_demo.finetuning.split import keep_held_out
+    from ast_demo.inference import precision_note
     from ast_demo.models import CheckpointCache, find_checkpoint
     from ast_demo.spotlight import write_layout
 
@@ -240,6 +244,7 @@ def evaluate(
         engine=runs_on,
     )
     write_layout(result)
+    _tell_notes(precision_note(settings.precision))
     for name, reason in result.unreadable.items():
         typer.echo(f"Skipped {name}: {reason}", err=True)
     for name, metrics in result.metrics.items():

@@ -361,3 +361,26 @@ def test_a_map_and_its_trust_card(run: Callable[..., Done], tmp_path: Path) -> N
     assert wrong.err == (
         "There is no map 'saliency'. Expected one of perturbation, relevance, rollout, energy, random.\n"
     )
+
+
+def test_bfloat16_on_a_processor_without_it(
+    run: Callable[..., Done], clip: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command answers, in float32, and says so."""
+    monkeypatch.setattr("ast_demo.inference.forward.supports_bfloat16", lambda: False)
+    monkeypatch.setenv("AST_DEMO_PRECISION", "bfloat16")
+    data, other = tmp_path / "data" / "bell", save_tiny(tmp_path / "other", seed=1)
+    data.mkdir(parents=True)
+    (data / "one.wav").write_bytes(clip.read_bytes())
+    note = "Note: bfloat16 was asked for, but this processor does not support it: computed in float32 instead.\n"
+    for command in (
+        ["inspect", clip, "--checkpoint", tiny],
+        ["compare", clip, "--checkpoint", tiny, "--checkpoint", other],
+        ["evaluate", data.parent, "--checkpoint", tiny, "--output", tmp_path / "out"],
+    ):
+        done = run(*command)
+        assert done.code == 0
+        assert done.out
+        assert done.err.count(note) == 1
+    told = json.loads(run("inspect", clip, "--checkpoint", tiny, "--json").out)
+    assert (told["precision"], told["precision_note"]) == ("float32", note.removeprefix("Note: ").strip())

@@ -85,6 +85,21 @@ def choose_precision(choice: PrecisionChoice, n_parameters: int) -> Precision:
     return "bfloat16" if n_parameters >= _LARGE and has_bfloat16() else "float32"
 
 
+def precision_note(choice: PrecisionChoice, *, is_ast: bool = True) -> str:
+    """Why a model does not compute in bfloat16 although it was asked for; empty where it does, or was not asked to."""
+    if choice != "bfloat16":
+        return ""
+    if not is_ast:
+        reason = "only an AST is computed in it"
+    elif is_lent(run_elsewhere):
+        reason = "a GPU that is lent by the call is not asked for it"
+    elif not supports_bfloat16():
+        reason = "this processor does not support it"
+    else:
+        return ""
+    return f"bfloat16 was asked for, but {reason}: computed in float32 instead."
+
+
 @torch.inference_mode()
 def make_fast(model: nn.Module, precision: Precision) -> FastAST:
     """Make an `ASTForAudioClassification` on the CPU ready for `run`. In float32 all of its weights are shared."""

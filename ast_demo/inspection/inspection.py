@@ -51,6 +51,7 @@ class Inspection:
         input_s: Seconds of sound that the input has room for.
         seconds: Time from the waveform to the rollout.
         precision: Number format that the model computed in.
+        precision_note: Why that is not what the settings ask for, in a sentence; empty where it is.
     """
 
     waveform: Waveform
@@ -61,6 +62,7 @@ class Inspection:
     input_s: float
     seconds: float
     precision: Precision
+    precision_note: str = ""
 
     @property
     def fed(self) -> tuple[Spectrogram, PatchGrid]:
@@ -143,6 +145,7 @@ def inspect_batch(
             facts.input.duration_s,
             seconds,
             precision,
+            checkpoint.precision_note,
         )
         for waveform, spectrogram, (logits, embedding, _), rollout in zip(
             waveforms, spectrograms, answers, rollouts, strict=True
@@ -158,7 +161,8 @@ def _inspect_sequence(waveform: Waveform, checkpoint: Checkpoint) -> Inspection:
     rollout = rollout_over_time(layers, waveform.duration_s / input_s)
     prediction = Prediction(facts.labels, to_scores(logits, facts.activation), logits, embedding)
     seconds = time.perf_counter() - began
-    return Inspection(waveform, facts, None, prediction, rollout, input_s, seconds, checkpoint.precision)
+    computed_in = (checkpoint.precision, checkpoint.precision_note)
+    return Inspection(waveform, facts, None, prediction, rollout, input_s, seconds, *computed_in)
 
 
 def inspect_patch(inspection: Inspection, checkpoint: Checkpoint, frequency: int, time: int) -> PatchInspection:
@@ -229,6 +233,7 @@ def summarise(inspection: Inspection) -> dict[str, object]:
         "rollout_on_padding": float(rollout.padding_share[-1]),
         "rollout_on_special_tokens": float(rollout.special_share[-1]),
         "precision": inspection.precision,
+        "precision_note": inspection.precision_note,
         "seconds": round(inspection.seconds, 4),
     }
 

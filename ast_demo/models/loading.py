@@ -20,7 +20,7 @@ from torch import nn
 from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import CheckpointError
 from ast_demo.features import InputSettings, PatchGrid
-from ast_demo.inference import FastAST, Precision, choose_precision, make_fast
+from ast_demo.inference import FastAST, Precision, choose_precision, make_fast, precision_note
 from ast_demo.models.hub import CHECKPOINT_FILES, check_allowed, check_size, download, find_downloaded, is_hub_id
 from ast_demo.settings import Settings
 
@@ -76,12 +76,14 @@ class Checkpoint:
         model: In evaluation mode, on the CPU, in float32.
         extractor: 🤗 Transformers' feature extractor of a checkpoint without a patch grid, else None.
         precision: What to compute in where nothing else is asked for.
+        precision_note: Why that is not what the settings ask for, in a sentence; empty where it is.
     """
 
     facts: CheckpointFacts
     model: nn.Module
     extractor: Any = None
     precision: Precision = "float32"
+    precision_note: str = ""
     _made: dict[Precision, FastAST] = field(default_factory=dict, init=False, repr=False, compare=False)
     _making: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
@@ -151,10 +153,12 @@ def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> 
             "would be random. Expected a checkpoint that was fine-tuned for audio classification."
         )
     model.eval().requires_grad_(False)
+    note = precision_note(settings.precision, is_ast=facts.grid is not None)
     if facts.grid is None:
         _fix_weight_norms(model)
-        return Checkpoint(facts, model, _load_extractor(folder, name))
-    return Checkpoint(facts, model, precision=choose_precision(settings.precision, facts.n_parameters))
+        return Checkpoint(facts, model, _load_extractor(folder, name), precision_note=note)
+    precision = choose_precision(settings.precision, facts.n_parameters)
+    return Checkpoint(facts, model, precision=precision, precision_note=note)
 
 
 def find_checkpoint(reference: str | Path, settings: Settings) -> tuple[Path, str]:

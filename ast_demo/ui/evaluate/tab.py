@@ -14,6 +14,7 @@ import gradio as gr
 
 from ast_demo.errors import AstDemoError
 from ast_demo.evaluation import Evaluation, column, evaluate, read_row
+from ast_demo.inference import precision_note
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from ast_demo.spotlight import Viewers, write_layout
@@ -130,7 +131,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings, viewers: Viewers
             return
         yield {
             run: Run(question, now.folder, result),
-            status: views.unreadable_list(result),
+            status: views.notes_list(result, precision_note(settings.precision)),
             results: gr.update(visible=True),
             metrics: views.metrics_table(result),
             mistakes: views.mistakes_table(result),

@@ -63,7 +63,13 @@ def metrics_table(result: Evaluation) -> str:
     return f"<h3>How well they did</h3>{table}<ul>{sentences}</ul>"
 
 
-def unreadable_list(result: Evaluation) -> str:
+def notes_list(result: Evaluation, precision_note: str) -> str:
+    """What is to be said beside the results: in which precision, and which clips they are without."""
+    note = f"<p>{escape(precision_note)}</p>" if precision_note else ""
+    return note + _unreadable_list(result)
+
+
+def _unreadable_list(result: Evaluation) -> str:
     if not result.unreadable:
         return ""
     listed = "".join(f"<li>{escape(reason)}</li>" for reason in result.unreadable.values())
