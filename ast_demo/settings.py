@@ -13,7 +13,9 @@ from ast_demo.errors import SettingsError
 _PREFIX = "AST_DEMO_"
 PrecisionChoice = Literal["auto", "float32", "bfloat16"]
 _PUBLIC = _PREFIX + "PUBLIC"
-_SPACE = "SPACE_ID"  # set by the machines of a Hugging Face Space
+_SPACE, _SPACE_HOST = "SPACE_ID", "SPACE_HOST"  # set by the machines of a Hugging Face Space
+# Who may show the page in a frame, and Spotlight in it: the Hub.
+FRAME_ANCESTORS = "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space"
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -42,7 +44,17 @@ class Settings:
         precision: What models compute in: `auto`, `float32` or `bfloat16`, see `inference.forward.choose_precision`.
         viewer_idle_s: Seconds after which a viewer that nobody uses is closed.
         kept_s: Seconds after which uploads and results are deleted from the server.
-        kept_mb: Most that uploads and results may take on the disk, in megabytes; the oldest go first.
+        kept_mb: Most that uploads and results may take on the disk, in megabytes; the oldest go first, and nobody's uploads
+            take more than half of it.
+        max_request_kb: Largest request that uploads nothing, in kilobytes.
+        max_inline_mb: Largest recording within a request, as tools over MCP take it, in megabytes; larger ones are uploaded.
+        max_in_flight_mb: Memory for the bodies of all requests that are being received, in megabytes.
+        max_connections: Connections at a time; nobody has more than half of them.
+        arrival_s: Seconds in which the headers of a request have to be there, and then its body; a longer body has as many
+            more as it takes at 20 kB a second.
+        behind_proxy: Whether a proxy in front says who asks (the last address in `X-Forwarded-For`) and for which host
+            (`X-Forwarded-Host`). Without one, whoever asks could say so.
+        hosts: Further names by which browsers know this server; in a Hugging Face Space, the Space's.
     """
 
     local_paths: bool = True
@@ -62,6 +74,13 @@ class Settings:
     precision: PrecisionChoice = "auto"
     kept_s: float = 3600.0
     kept_mb: float = 20_000.0
+    max_request_kb: float = 100.0
+    max_inline_mb: float = 50.0
+    max_in_flight_mb: float = 500.0
+    max_connections: int = 1000
+    arrival_s: float = 20.0
+    behind_proxy: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 # Towards strangers: for two cores and 16 GB, and so that nobody can name anything on the machine.
@@ -78,6 +97,9 @@ PUBLIC = Settings(
     max_visitors=200,
     viewer_idle_s=600.0,
     kept_mb=5000.0,
+    max_inline_mb=8.0,
+    max_in_flight_mb=64.0,
+    max_connections=600,
 )
 
 
@@ -99,7 +121,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     environment = os.environ if environment is None else environment
     public = _read_switch(_PUBLIC, environment[_PUBLIC]) if _PUBLIC in environment else _SPACE in environment
     defaults = PUBLIC if public else Settings()
-    values: dict[str, object] = {}
+    values: dict[str, object] = {"hosts": (environment[_SPACE_HOST],)} if _SPACE_HOST in environment else {}
     for field in fields(Settings):
         variable = _PREFIX + field.name.upper()
         if variable in environment:

@@ -6,12 +6,14 @@ from ast_demo.runtime.devices import has_bfloat16, has_matrix_unit, supports_bfl
 from ast_demo.runtime.memory import keep_small
 from ast_demo.runtime.prefetch import read_ahead
 from ast_demo.runtime.threads import map_in_threads, share_out, slices
-from ast_demo.runtime.visitor_files import UPLOADS, VIEWERS, visitors_folder
+from ast_demo.runtime.visitor_files import UPLOADS, VIEWERS, NoRoomError, Room, visitors_folder
 from ast_demo.runtime.zero_gpu import device_of_call, is_lent, on_gpu
 
 __all__ = [
     "UPLOADS",
     "VIEWERS",
+    "NoRoomError",
+    "Room",
     "device_of_call",
     "has_bfloat16",
     "has_matrix_unit",

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ast_demo.settings import Settings
 
 _PREFIX, _LOCK = "ast-demo-run-", "in-use.lock"
 UPLOADS = "uploads"  # in the folder: what visitors send, a folder each
+_LOOKED_S = 2.0  # seconds for which the size of everything is believed
+_SHARE = 0.5  # of all that is kept that one visitor's uploads may take
 VIEWERS = "ast-demo-viewer-"  # how the folders of viewers begin, which delete theirs themselves
 
 
@@ -68,6 +71,71 @@ def delete_old(folder: Path, kept_s: float, kept_mb: float) -> None:
             return
         _delete(path)
         total -= size
+
+
+class NoRoomError(Exception):
+    """There is no room for an upload. Its text is the sentence for whoever sent it."""
+
+
+class Room:
+    """What uploads may take on the disk, counted when they come. Safe to use from several threads.
+
+    The oldest things go to make room, as in `delete_old`; but nobody, by address, gets more than a half of all.
+    """
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self._folder, self._settings = folder, settings
+        self._coming = 0  # bytes of uploads on their way
+        self._there = 0.0  # bytes in the folder when it was last looked at, and of uploads that have come since
+        self._looked = -_LOOKED_S
+        self._of: dict[str, deque[tuple[float, int]]] = {}  # by address: when, and how many bytes
+        self._lock = threading.Lock()
+
+    def claim(self, address: str, n_bytes: int) -> None:
+        """Make room for an upload of up to so many bytes; `settle` it when it has come or not.
+
+        Raises:
+            NoRoomError: There is none, or this address has had its share.
+        """
+        most = self._settings.kept_mb * 1e6
+        with self._lock:
+            taken = self._taken_by(address)
+            if taken + n_bytes > most * _SHARE:
+                raise NoRoomError(
+                    f"There is no room for {n_bytes / 1e6:.1f} MB more: your uploads take {taken / 1e6:.1f} of the "
+                    f"{most * _SHARE / 1e6:g} MB that one visitor may keep here. They are deleted after "
+                    f"{self._settings.kept_s / 60:g} minutes."
+                )
+            now = time.monotonic()
+            if self._there + self._coming + n_bytes > most or now - self._looked > _LOOKED_S:
+                delete_old(self._folder, self._settings.kept_s, (most - self._coming - n_bytes) / 1e6)
+                self._there = sum(size for _, size in map(_newest_and_size, _things_in(self._folder)))
+                self._looked = now
+            if self._there + self._coming + n_bytes > most:
+                raise NoRoomError(f"There is no room for {n_bytes / 1e6:.1f} MB now. Try again in a minute.")
+            self._coming += n_bytes
+            self._of.setdefault(address, deque()).append((now, n_bytes))
+
+    def settle(self, address: str, claimed: int, n_bytes: int) -> None:
+        """An upload that was claimed has come, with so many bytes, or has been broken off."""
+        with self._lock:
+            self._coming -= claimed
+            self._there += n_bytes
+            entries = self._of.get(address, deque())
+            for place, (when, claim) in enumerate(entries):
+                if claim == claimed:
+                    entries[place] = (when, n_bytes)
+                    return
+
+    def _taken_by(self, address: str) -> int:
+        """Bytes that somebody has uploaded and that are not yet old."""
+        until = time.monotonic() - self._settings.kept_s
+        for name in list(self._of):
+            while self._of[name] and self._of[name][0][0] < until:
+                self._of[name].popleft()
+            if not self._of[name]:
+                del self._of[name]
+        return sum(n_bytes for _, n_bytes in self._of.get(address, ()))
 
 
 def _things_in(folder: Path) -> Iterator[Path]:

@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import html
 import re
+from collections import Counter
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 import anyio
@@ -26,6 +28,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from ast_demo.errors import DataError
+from ast_demo.settings import FRAME_ANCESTORS
 from ast_demo.spotlight.viewers import PREFIX, Viewer, Viewers
 
 _NAME = r"(?!\.{1,2}(/|$))[^/]+"
@@ -46,6 +49,9 @@ _SMUGGLED = re.compile(r"%2f|%5c|%2e|%00|\\", re.IGNORECASE)  # separators and d
 _MAX_BODY = 1_000_000  # bytes; layouts and settings are small
 _MAX_QUESTION = 1_000_000  # bytes of a message to a viewer
 _MAX_ANSWER = 64_000_000  # bytes of a message from it
+_WAITING_ANSWERS = 2  # messages from it that wait until the one before is sent
+_UNREAD_S = 60.0  # seconds in which a message from it has to be read
+_MOST_SOCKETS = 16  # that show the same evaluation
 # Of the request, what a viewer may know; of its answer, what concerns the content.
 _TO_VIEWER = ("accept", "accept-encoding", "content-type", "if-none-match", "if-modified-since", "range")
 _FROM_VIEWER = ("content-type", "content-encoding", "content-length", "content-range", "accept-ranges", "etag")
@@ -53,7 +59,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",  # the address is the key
     "X-Content-Type-Options": "nosniff",
     # The page is this program's and asks no other machine for anything, whatever the data say.
-    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; form-action 'none'",
+    "Content-Security-Policy": (
+        f"default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; form-action 'none'; {FRAME_ANCESTORS}"
+    ),
     "Cache-Control": "no-store",
 }
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Closed</title>
@@ -62,28 +70,39 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Closed</t
 <p>{sentence}</p><p>{link}</p></body></html>"""
 
 
-def route(viewers: Viewers) -> Mount:
-    """What the program's server has to be given: `launch(app_kwargs={"routes": [route(viewers)]}, ssr_mode=False)`."""
-    return Mount(PREFIX, app=_Proxy(viewers))
+def route(viewers: Viewers, hosts: Collection[str] = ()) -> Mount:
+    """What the program's server has to be given: `launch(app_kwargs={"routes": [route(viewers)]}, ssr_mode=False)`.
+
+    Args:
+        hosts: Names by which browsers know this server, besides those that a request's headers say.
+    """
+    return Mount(PREFIX, app=_Proxy(viewers, frozenset(hosts)))
 
 
 class _Proxy:
     """The proxy as an ASGI app. Its client belongs to the loop that serves."""
 
-    def __init__(self, viewers: Viewers) -> None:
-        self._viewers = viewers
+    def __init__(self, viewers: Viewers, hosts: frozenset[str]) -> None:
+        self._viewers, self._hosts = viewers, hosts
+        self._sockets: Counter[str] = Counter()  # by token
         self._client: httpx.AsyncClient | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         token, slash, path = _split(scope)
         viewer = await anyio.to_thread.run_sync(self._viewers.find, token)
-        allowed = viewer is not None and _same_origin(Headers(scope=scope)) and not _SMUGGLED.search(path)
+        allowed = viewer is not None and _same_origin(Headers(scope=scope), self._hosts) and not _SMUGGLED.search(path)
         if scope["type"] == "websocket":
             socket = WebSocket(scope, receive, send)
             if viewer is None or not allowed or path != _SOCKET or viewer.process is None:
                 await socket.close(1008)
+            elif self._sockets[token] >= _MOST_SOCKETS:
+                await socket.close(1013)
             else:
-                await self._pass_messages(socket, viewer)
+                self._sockets[token] += 1
+                try:
+                    await self._pass_messages(socket, viewer)
+                finally:
+                    self._sockets -= Counter([token])
             return
         request = Request(scope, receive)
         response: Response
@@ -140,6 +159,7 @@ class _Proxy:
                 f"ws://127.0.0.1:{viewer.process.port}/{_SOCKET}",
                 additional_headers={"Cookie": f"browser_id={viewer.browser_id}"},
                 max_size=_MAX_ANSWER,
+                max_queue=_WAITING_ANSWERS,
                 proxy=None,
             )
         except (OSError, InvalidHandshake, TimeoutError):
@@ -178,12 +198,10 @@ class _Proxy:
 
 
 async def _answer(socket: WebSocket, upstream: ClientConnection) -> None:
-    with contextlib.suppress(WebSocketDisconnect, ConnectionClosed, RuntimeError):
+    with contextlib.suppress(WebSocketDisconnect, ConnectionClosed, RuntimeError, TimeoutError):
         async for message in upstream:
-            if isinstance(message, str):
-                await socket.send_text(message)
-            else:
-                await socket.send_bytes(message)
+            sending = socket.send_text(message) if isinstance(message, str) else socket.send_bytes(message)
+            await asyncio.wait_for(sending, _UNREAD_S)
 
 
 class _Passed(Response):
@@ -214,17 +232,17 @@ def _split(scope: Scope) -> tuple[str, str, str]:
     return behind.partition("/")
 
 
-def _same_origin(headers: Headers) -> bool:
+def _same_origin(headers: Headers, hosts: frozenset[str]) -> bool:
     """Whether a request comes from this server's own pages, or from no page at all.
 
     Browsers name the origin of every request that could change something and of every WebSocket. Behind a proxy, the
-    host that the browser knows is the forwarded one.
+    host that the browser knows is the forwarded one; where there is none, that header does not come as far as here.
     """
     origin = headers.get("origin")
     if origin is None:
         return True
-    hosts = {headers.get("host"), *(host.strip() for host in headers.get("x-forwarded-host", "").split(","))}
-    return urlsplit(origin).netloc in hosts - {"", None}
+    forwarded = {host.strip() for host in headers.get("x-forwarded-host", "").split(",")}
+    return urlsplit(origin).netloc in (hosts | forwarded | {headers.get("host")}) - {"", None}
 
 
 def _closed_page(why: str) -> Response:

@@ -11,28 +11,28 @@ from threading import Event, Thread
 from typing import Any
 
 import gradio as gr
-import gradio.mcp
-import gradio.routes
-import gradio.utils
 import numpy as np
 from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
 
 from ast_demo.audio import SAMPLE_RATE, waveform_from_samples
 from ast_demo.errors import AstDemoError, SettingsError
 from ast_demo.export import draw
 from ast_demo.inspection import inspect as inspect_clip
 from ast_demo.models import CheckpointCache, default_checkpoint
-from ast_demo.runtime import UPLOADS, keep_small, visitors_folder
+from ast_demo.runtime import UPLOADS, Room, keep_small, visitors_folder
 from ast_demo.settings import Settings
 from ast_demo.spotlight import Viewers, route
-from ast_demo.ui import compare, components
+from ast_demo.ui import compare, components, gradio_limits
+from ast_demo.ui.connections import bound_connections
 from ast_demo.ui.endpoints import add_endpoints
 from ast_demo.ui.evaluate import data_choice
 from ast_demo.ui.evaluate import tab as evaluate
 from ast_demo.ui.inspect import tab as inspect
-from ast_demo.ui.middleware import Gate, health, log_failure, sentence_for_wrong_form
+from ast_demo.ui.log import keep_content_out_of_the_log, log_failure
+from ast_demo.ui.middleware import BoundsMiddleware, health, sentence_for_wrong_form
 
 _FOLDER = Path(__file__).resolve().parent
 GUIDE_PICTURES = _FOLDER.parent.parent / "assets" / "guide"
@@ -132,18 +132,32 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
 
 
 def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | None) -> None:
-    uploads = str(folder / UPLOADS)
-    # The latter two have looked at the former when they were imported.
-    os.environ["GRADIO_TEMP_DIR"] = gradio.mcp.DEFAULT_TEMP_DIR = gradio.routes.DEFAULT_TEMP_DIR = uploads
+    gradio_limits.keep_uploads_in(folder / UPLOADS)
+    gradio_limits.bound_uploads()
     checkpoints, viewers, ready, ended = CheckpointCache(settings), Viewers(settings), Event(), Event()
     page = build_page(settings, checkpoints, viewers)
     keep_small(min(_TRIM_S, settings.kept_s / 4), ended)
     Thread(target=_warm_up, args=[checkpoints, ready], daemon=True).start()
-    page.queue(default_concurrency_limit=settings.concurrency, max_size=settings.max_waiting)
-    # Calls whose answer nobody fetches stay in it: without a bound, as Gradio makes it, for ever.
-    page._queue.pending_event_ids_session = gradio.utils.LRUCache(_UNFETCHED)
+    page.queue(default_concurrency_limit=settings.concurrency, max_size=settings.max_waiting, api_open=False)
+    gradio_limits.bound_queue(page)
+    sessions = gradio_limits.FairSessions()
+    bounds = Middleware(
+        BoundsMiddleware,
+        settings=settings,
+        uploads=folder / UPLOADS,
+        forms=gradio_limits.forms_of(page),
+        room=Room(folder, settings),
+        came=sessions.came,
+        forwarded="SPACE_ID" in os.environ,
+    )
+    guide = Mount("/guide", StaticFiles(directory=GUIDE_PICTURES))
     try:
-        _serve(page, settings, host, port, [route(viewers), health(ready)])
+        _serve(page, settings, host, port, [route(viewers, settings.hosts), health(ready), guide], bounds)
+        gradio_limits.use_sessions(page, sessions)
+        gradio_limits.tell_sentences_over_mcp(page)
+        bound_connections(page.server.config, settings)
+        keep_content_out_of_the_log()
+        page.block_thread()
     except OSError:
         asked = f"port {port} of {host}" if port else "the port that was asked for"
         raise SettingsError(
@@ -162,20 +176,22 @@ def _add_clip(added: data_choice.Added, clip: str | None, label: str | None) -> 
 
 
 def _guide() -> str:
-    """The guide, with its pictures where Gradio serves them."""
+    """The guide, with its pictures where they are served."""
     text = (_FOLDER / "guide.md").read_text(encoding="utf-8")
-    return text.replace("](../../assets/guide/", f"](gradio_api/file={GUIDE_PICTURES.as_posix()}/")
+    return text.replace("](../../assets/guide/", "](guide/")
 
 
-def _serve(page: gr.Blocks, settings: Settings, host: str | None, port: int | None, routes: list[BaseRoute]) -> None:
+def _serve(
+    page: gr.Blocks, settings: Settings, host: str | None, port: int | None, routes: list[BaseRoute], bounds: Middleware
+) -> None:
     page.launch(
+        prevent_thread_lock=True,
         server_name=host,
         server_port=port,
         theme=_theme(),
         css_paths=_FOLDER / "style.css",
         head='<meta name="viewport" content="width=device-width, initial-scale=1">',
         footer_links=[],
-        allowed_paths=[str(GUIDE_PICTURES)],
         max_file_size=int(settings.max_upload_mb * 1e6),
         state_session_capacity=settings.max_visitors,
         enable_monitoring=False,
@@ -183,7 +199,7 @@ def _serve(page: gr.Blocks, settings: Settings, host: str | None, port: int | No
         mcp_server=True,
         app_kwargs={
             "routes": routes,
-            "middleware": [Middleware(Gate, settings=settings)],
+            "middleware": [bounds],
             "exception_handlers": {RequestValidationError: sentence_for_wrong_form},
             **dict.fromkeys(("docs_url", "redoc_url", "openapi_url")),  # Gradio tells of the endpoints at /?view=api
         },

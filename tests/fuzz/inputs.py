@@ -70,7 +70,11 @@ class Input:
     Attributes:
         kind: What sort of attack it is, and on what.
         endpoint: Called with `data`; in `data`, each `bytes` value is uploaded first, and its file's name is `name`.
-        route: Instead of an endpoint: a route that gets `body` by POST.
+        route: Instead of an endpoint: a route that gets `body` by POST, or is got.
+        form: What the body is said to be, if not JSON.
+        event: Instead of an endpoint: an event of the page, which is called with `data` in the same way.
+        held: Instead of all these: bytes on a connection that is then left alone.
+        fails: Whether it must be refused.
     """
 
     kind: str
@@ -79,6 +83,11 @@ class Input:
     name: str = "clip.wav"
     route: str = ""
     body: bytes = b""
+    form: str = "application/json"
+    get: bool = False
+    event: int | None = None
+    held: bytes | None = None
+    fails: bool = False
 
 
 def inputs(seed: int, folder: Path) -> Iterator[Input]:
@@ -153,7 +162,8 @@ def _audio(dice: random.Random, folder: Path) -> Input:
 _SHIPPED = ("sounds-and-digits-16-16", "sounds-and-digits-10-10")
 
 
-def _pack(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+def pack(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A ZIP archive."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
         for name, content in files.items():
@@ -173,10 +183,10 @@ def _archive(dice: random.Random, folder: Path) -> Input:
     elif how == "many":
         files |= {f"7/{i}.wav": b"" for i in range(dice.choice((199, 3000)))}
     elif how == "nested":
-        files = {"7/inner.zip": _pack(files), "7/inner.wav": _pack(files)}
+        files = {"7/inner.zip": pack(files), "7/inner.wav": pack(files)}
     elif how == "method":
         compression = dice.choice((zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_STORED))
-    content = _pack(files, compression)
+    content = pack(files, compression)
     if how == "lying":  # in its last record
         lying = bytearray(content)
         struct.pack_into(
@@ -193,7 +203,7 @@ def _table(dice: random.Random, folder: Path) -> Input:
     if dice.random() < 0.5:
         _, table = mutate(dice, table + b" " * 20)
     files = {dice.choice(("metadata.csv", "metadata.jsonl", "train/metadata.csv")): table, "dog/a.wav": _clip(dice)[1]}
-    return Input("table", "evaluate", [_pack(files), [_SHIPPED[0]]], "clips.zip")
+    return Input("table", "evaluate", [pack(files), [_SHIPPED[0]]], "clips.zip")
 
 
 def _reference(dice: random.Random, folder: Path) -> Input:

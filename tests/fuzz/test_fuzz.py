@@ -7,6 +7,9 @@ from pathlib import Path
 
 from tests.fuzz.inputs import inputs
 from tests.fuzz.run import attack
+from tests.fuzz.strangers import Place, strangers
+
+KINDS = 15  # of strangers
 
 
 def test_the_same_seed_gives_the_same_inputs(tmp_path: Path) -> None:
@@ -17,9 +20,17 @@ def test_the_same_seed_gives_the_same_inputs(tmp_path: Path) -> None:
     assert [one.data[:1] for one in first] != [one.data[:1] for one in other]
 
 
+def test_so_it_does_with_strangers(tmp_path: Path) -> None:
+    place = Place(tmp_path, "127.0.0.1:9", tmp_path / "marker", {})
+    first, second, other = (list(islice(strangers(seed, place), KINDS)) for seed in (7, 7, 8))
+    assert [(one.kind, one.route, one.body) for one in first] == [(one.kind, one.route, one.body) for one in second]
+    assert [(one.kind, one.route, one.body) for one in first] != [(one.kind, one.route, one.body) for one in other]
+    assert len({one.kind.split(" ")[0] for one in first}) >= KINDS - 1
+
+
 def test_hostile_inputs_get_sentences_and_leave_nothing(tmp_path: Path) -> None:
-    report = attack(60, 2026, tmp_path)
+    report = attack(60, 2026, tmp_path, of_strangers=2 * KINDS)
     assert report.problems == []
-    assert len(report.outcomes) == 60
+    assert len(report.outcomes) == 60 + 2 * KINDS
     assert any("a sentence" in outcome for outcome in report.outcomes)
     assert any("an answer" in outcome for outcome in report.outcomes)
