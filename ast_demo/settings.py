@@ -33,6 +33,9 @@ class Settings:
         max_upload_mb: Largest file the page accepts, in megabytes.
         max_archive_mb: Largest content of an archive, unpacked, in megabytes.
         max_archive_files: Most files in an archive.
+        max_table_mb: Largest table of labelled clips, in megabytes.
+        max_table_rows, max_table_columns: Most rows and columns of one.
+        max_cell_characters: Longest cell of one.
         checkpoint_cache_mb: Memory for loaded checkpoints, in megabytes; the least recently used goes first.
         max_checkpoint_mb: Largest weights file that is loaded or downloaded, in megabytes.
         concurrency: Clips that are inspected or compared at the same time, and so many maps and timelines beside them;
@@ -64,6 +67,10 @@ class Settings:
     max_upload_mb: float = 200.0
     max_archive_mb: float = 1000.0
     max_archive_files: int = 100_000
+    max_table_mb: float = 1000.0
+    max_table_rows: int = 2_500_000
+    max_table_columns: int = 2000
+    max_cell_characters: int = 100_000
     checkpoint_cache_mb: float = 2000.0
     max_checkpoint_mb: float = 2000.0
     concurrency: int = 2
@@ -92,6 +99,10 @@ PUBLIC = Settings(
     max_upload_mb=50.0,
     max_archive_mb=250.0,
     max_archive_files=2000,
+    max_table_mb=10.0,
+    max_table_rows=20_000,
+    max_table_columns=100,
+    max_cell_characters=2000,
     max_checkpoint_mb=500.0,
     max_waiting=64,
     max_visitors=200,

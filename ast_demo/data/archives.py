@@ -1,4 +1,4 @@
-"""Clips of an archive."""
+"""Labelled clips from a ZIP archive. Nothing is written to the disk."""
 
 from __future__ import annotations
 
@@ -7,27 +7,36 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ast_demo.data.clips import LabelledClip, ReadingOptions
-from ast_demo.data.tables import _TABLES, _Files, _is_audio, _is_hidden, _read_files
+from ast_demo.data.clips import LabelledClips, ReadingOptions
+from ast_demo.data.files import Files, is_audio, is_of_the_system
+from ast_demo.data.layouts import read_files
+from ast_demo.data.table_clips import METADATA
+from ast_demo.data.tables import TABLE_SUFFIXES, TableLimits
 from ast_demo.errors import DataError
 
 _LONGEST_END = 65_535 + 22 + 20  # bytes at an archive's end that its last records can take, with a comment
 _LONGEST_ENTRY = 1000  # bytes of a file's entry in an archive's directory, on average, that still are no attack
 # Others unpack without a bound on what comes out, whatever size the archive states.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_TEXTS = (*TABLE_SUFFIXES, ".txt", ".lst", ".json")
 
 
-def _read_archive(path: Path, options: ReadingOptions) -> list[LabelledClip]:
-    """An archive's clips, as bytes: nothing is written to the disk, so no name in it can do harm."""
+def read_archive(path: Path, options: ReadingOptions) -> LabelledClips:
+    """An archive's clips, as bytes: nothing is written to the disk, so no name in it can do harm.
+
+    Raises:
+        DataError: It is no archive that can be unpacked, exceeds a limit, or holds no clips.
+    """
     try:
         _check_directory(path, options.max_archive_files)
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
             names = {_name_inside(info.filename, path.name): info for info in infos if not info.is_dir()}
+            names = {name: info for name, info in names.items() if not is_of_the_system(name)}
             wanted = {
                 name: info
                 for name, info in names.items()
-                if not _is_hidden(name) and (_is_audio(name) or PurePosixPath(name).name in _TABLES)
+                if is_audio(name) or (name.casefold().endswith(_TEXTS) and _is_short(info, options.table_limits))
             }
             total_mb = sum(info.file_size for info in wanted.values()) / 1e6
             if total_mb > options.max_archive_mb:
@@ -38,12 +47,32 @@ def _read_archive(path: Path, options: ReadingOptions) -> list[LabelledClip]:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).rstrip(".") or "it ends too early"
         raise DataError(f"{path.name!r} cannot be unpacked: {reason}.") from None
-    # An archive of a folder holds that folder: look inside.
-    roots = {PurePosixPath(name).parts[0] for name in contents if len(PurePosixPath(name).parts) > 1}
-    only = roots.pop() if len(roots) == 1 and all("/" in name for name in contents) else ""
-    if only and any(len(PurePosixPath(name).parts) > 2 or PurePosixPath(name).name in _TABLES for name in contents):
-        contents = {name[len(only) + 1 :]: content for name, content in contents.items()}
-    return _read_files(_Files(tuple(sorted(contents)), contents.__getitem__), path.name, options)
+    only = _folder_around(sorted(contents))
+    contents = {name[len(only) :]: content for name, content in contents.items()}
+    inside = tuple(sorted(name[len(only) :] for name in names if name.startswith(only)))
+    return read_files(Files(inside, contents.__getitem__), path.name, options)
+
+
+def _is_short(info: zipfile.ZipInfo, limits: TableLimits) -> bool:
+    """Whether a text is unpacked. A table that is too large is an error, as something would be missing without a word."""
+    if info.file_size <= limits.mb * 1e6:
+        return True
+    if info.filename.casefold().endswith(TABLE_SUFFIXES):
+        raise DataError(
+            f"{info.filename} has {info.file_size / 1e6:.1f} MB; tables of at most {limits.mb:g} MB are read."
+        )
+    return False
+
+
+def _folder_around(names: list[str]) -> str:
+    """The folder that an archive of a folder holds, with a slash; "" where the names begin with what they mean."""
+    roots = {PurePosixPath(name).parts[0] for name in names}
+    if len(roots) != 1 or not all("/" in name for name in names):
+        return ""
+    inside = any(
+        len(PurePosixPath(name).parts) > 2 or PurePosixPath(name).name.casefold() in METADATA for name in names
+    )
+    return roots.pop() + "/" if inside else ""
 
 
 def _check_directory(path: Path, most: int) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ast_demo.data import LabelledClip, LabelledClips
+from ast_demo.data import SPLITS_IN_WORDS, LabelledClip, LabelledClips, known_split, list_some
 from ast_demo.errors import DataError
 from ast_demo.finetuning.options import FinetuneOptions
 
 TRAINING, VALIDATION, TEST = "training", "validation", "test"
-_VALIDATION_SPLITS = ("validation", "valid", "val", "dev")
-_TEST_SPLITS = ("test", "eval")
 
 
 @dataclass(frozen=True)
@@ -31,20 +30,27 @@ class Split:
 def split_clips(clips: LabelledClips, options: FinetuneOptions) -> Split:
     """Decide which clips are held out: by values of columns, by the data's own split, by groups, or by chance.
 
+    Whichever decides, what the data have for a test is not learnt from.
+
     Raises:
-        DataError: A column or value is not in the data; nothing is left to learn from, or to hold out; a label is on
-            one side only.
+        DataError: A column or value is not in the data; a split of the data is not known; nothing is left to learn
+            from, or to hold out; a label is on one side only.
     """
+    given = _split_as_given(clips)
+    left = replace(clips, clips=(*given.training, *given.validation)) if given else clips
     if options.validation:
         split = _split_by_values(clips, options.validation)
-    elif any("split" in clip.columns for clip in clips.clips) and not options.group_column:
-        split = _split_as_given(clips)
-        if not split.validation:
-            again = LabelledClips(clips.source, split.training)
-            drawn = _split_by_chance(again, options)
-            split = replace(drawn, test=split.test)
+        tested = {clip.name for clip in given.test} if given else set()
+        learnt_from = tuple(clip for clip in split.training if clip.name not in tested)
+        split = replace(split, training=learnt_from)
+    elif given and not options.group_column:
+        drawn = None if given.validation else _split_by_chance(replace(clips, clips=given.training), options)
+        split = drawn or given
     else:
-        split = _split_by_chance(clips, options)
+        split = _split_by_chance(left, options)
+    if given:
+        held = {clip.name for clip in split.validation}
+        split = replace(split, test=tuple(clip for clip in given.test if clip.name not in held))
     learnt = {label for clip in split.training for label in clip.labels}
     missing = [label for label in clips.labels if label not in learnt]
     if not split.training:
@@ -74,14 +80,23 @@ def _split_by_values(clips: LabelledClips, validation: Mapping[str, Sequence[str
     return Split(training, tuple(clip for clip, held in zip(clips.clips, held_out, strict=True) if held), how=how)
 
 
-def _split_as_given(clips: LabelledClips) -> Split:
+def _split_as_given(clips: LabelledClips) -> Split | None:
+    """The split that the data have; None where they have none. Clips of which they do not say it are learnt from."""
+    if not any("split" in clip.columns for clip in clips.clips):
+        return None
     parts: dict[str, list[LabelledClip]] = {TRAINING: [], VALIDATION: [], TEST: []}
+    unknown = Counter(
+        clip.columns["split"]
+        for clip in clips.clips
+        if "split" in clip.columns and not known_split(clip.columns["split"])
+    )
+    if unknown:
+        listed = list_some([f"{name!r} ({count:,} clips)" for name, count in unknown.items()])
+        raise DataError(f"The data have splits that are not known: {listed}. Expected {SPLITS_IN_WORDS}.")
     for clip in clips.clips:
-        name = clip.columns.get("split", "train").lower()
-        part = VALIDATION if name in _VALIDATION_SPLITS else TEST if name in _TEST_SPLITS else TRAINING
-        parts[part].append(clip)
+        parts[known_split(clip.columns.get("split", TRAINING)) or TRAINING].append(clip)
     if not parts[TRAINING]:
-        found = ", ".join(sorted({clip.columns.get("split", "train") for clip in clips.clips}))
+        found = ", ".join(sorted({clip.columns.get("split", TRAINING) for clip in clips.clips}))
         raise DataError(f"The data have no training split; the splits are {found}.")
     training, validation, test = (tuple(parts[part]) for part in (TRAINING, VALIDATION, TEST))
     return Split(training, validation, test, how="the data's own split")
@@ -149,4 +164,4 @@ def keep_held_out(clips: LabelledClips, folder: str | Path) -> LabelledClips:
     kept = tuple(clip for clip in clips.clips if split.get(clip.name) != TRAINING)
     if not kept:
         raise DataError(f"{str(folder)!r} was trained on every clip of {clips.source!r}.")
-    return LabelledClips(clips.source, kept)
+    return replace(clips, clips=kept)
