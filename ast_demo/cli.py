@@ -27,6 +27,27 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+_LabelColumn = Annotated[str, typer.Option(help="Column with the label, if it has no usual name.")]
+_FileColumn = Annotated[str, typer.Option(help="Column with the recording, if it has no usual name.")]
+_MultiLabel = Annotated[
+    bool, typer.Option(help="A clip may have several labels, separated by semicolons, bars or commas.")
+]
+_LabelFrom = Annotated[
+    str,
+    typer.Option(
+        metavar="WHERE",
+        help="What the label is: folder, a column, or a pattern on the file's name such as {label}_{speaker}_{index}.",
+    ),
+]
+_AudioFolder = Annotated[
+    str, typer.Option(metavar="DIR", help="Where the recordings of a table lie, if they are not found without.")
+]
+_LabelMap = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV of two columns: a label of the data, and what the checkpoints call it; empty to leave its clips out."
+    ),
+]
 _CHECKPOINT_HELP = "Name of a shipped checkpoint, a folder, or a Hugging Face Hub id."
 
 
@@ -185,12 +206,12 @@ def evaluate(
     ],
     checkpoint: Annotated[list[str], typer.Option(help=_CHECKPOINT_HELP + " One to four of them.")],
     output: Annotated[Path, typer.Option(help="Folder of the results. A run that was killed goes on from there.")],
-    label_column: Annotated[str, typer.Option(help="Column with the label, if it has no usual name.")] = "",
-    file_column: Annotated[str, typer.Option(help="Column with the recording, if it has no usual name.")] = "",
-    multi_label: Annotated[bool, typer.Option(help="A clip may have several labels, separated by semicolons.")] = False,
-    label_map: Annotated[
-        Path | None, typer.Option(help="CSV of two columns: a label of the data, and what the checkpoints call it.")
-    ] = None,
+    label_column: _LabelColumn = "",
+    file_column: _FileColumn = "",
+    label_from: _LabelFrom = "",
+    audio_folder: _AudioFolder = "",
+    multi_label: _MultiLabel = False,
+    label_map: _LabelMap = None,
     held_out: Annotated[
         bool, typer.Option(help="Only the clips that the first checkpoint's fine-tuning has held out.")
     ] = False,
@@ -219,7 +240,7 @@ def evaluate(
     ] = 0,
 ) -> None:
     """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
-    from ast_demo.data import ReadingOptions, read_label_map, read_labelled_clips
+    from ast_demo.data import ReadingOptions, describe_clips, map_labels, read_label_map, read_labelled_clips
     from ast_demo.evaluation import evaluate, evaluate_here, ray_engine
     from ast_demo.finetuning.split import keep_held_out
     from ast_demo.inference import precision_note
@@ -228,15 +249,19 @@ def evaluate(
 
     settings = read_settings()
     runs_on = ray_engine(settings, address=ray_address, workers=workers) if engine == "ray" else evaluate_here
-    clips = read_labelled_clips(data, ReadingOptions(file_column, label_column, multi_label, buckets=True))
+    reading = ReadingOptions(
+        file_column, label_column, multi_label, buckets=True, audio_folder=audio_folder, label_from=label_from
+    )
+    clips = map_labels(read_labelled_clips(data, reading), read_label_map(label_map) if label_map else {})
     if held_out:
         clips = keep_held_out(clips, find_checkpoint(checkpoint[0], settings)[0])
+    for sentence in describe_clips(clips):
+        typer.echo(sentence, err=True)
     result = evaluate(
         clips,
         checkpoint,
         CheckpointCache(settings).load,
         output,
-        label_map=read_label_map(label_map) if label_map else None,
         max_clip_s=settings.max_clip_s,
         windows=windows,
         explain=explain,
@@ -313,9 +338,12 @@ def finetune(
     group: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Keep clips with one value of this column on one side.")
     ] = None,
-    label_column: Annotated[str, typer.Option(help="Column with the label, if it has no usual name.")] = "",
-    file_column: Annotated[str, typer.Option(help="Column with the recording, if it has no usual name.")] = "",
-    multi_label: Annotated[bool, typer.Option(help="A clip may have several labels, separated by semicolons.")] = False,
+    label_column: _LabelColumn = "",
+    file_column: _FileColumn = "",
+    label_from: _LabelFrom = "",
+    audio_folder: _AudioFolder = "",
+    multi_label: _MultiLabel = False,
+    label_map: _LabelMap = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the clips.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Clips in a batch.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Largest learning rate.")] = None,
@@ -333,7 +361,14 @@ def finetune(
     ] = None,
 ) -> None:
     """Train a checkpoint on labelled clips: from a base, or from scratch."""
-    from ast_demo.data import ReadingOptions, join_clips, read_labelled_clips
+    from ast_demo.data import (
+        ReadingOptions,
+        describe_clips,
+        join_clips,
+        map_labels,
+        read_label_map,
+        read_labelled_clips,
+    )
     from ast_demo.finetuning.publishing import push_to_hub as push
     from ast_demo.finetuning.recipe import choose_options
     from ast_demo.finetuning.run import finetune
@@ -345,9 +380,12 @@ def finetune(
         "seed": seed, "group_column": group,
     }  # fmt: skip
     recipe = choose_options(base, from_config, preset, asked, hold_out or [])
-    reading = ReadingOptions(file_column, label_column, multi_label)
-    clips = join_clips([read_labelled_clips(source, reading) for source in data])
-    more = [read_labelled_clips(source, reading) for source in extra or []]
+    reading = ReadingOptions(file_column, label_column, multi_label, audio_folder=audio_folder, label_from=label_from)
+    mapped = read_label_map(label_map) if label_map else {}
+    clips = map_labels(join_clips([read_labelled_clips(source, reading) for source in data]), mapped)
+    more = [map_labels(read_labelled_clips(source, reading), mapped) for source in extra or []]
+    for sentence in (line for source in (clips, *more) for line in describe_clips(source)):
+        typer.echo(sentence, err=True)
     result = finetune(
         clips,
         recipe.base,

@@ -39,7 +39,7 @@ _NO_LONGER_S = 1.0  # a file that is longer than its row's part by this is no su
 _LATEST_S = 1e9  # of a time: some thirty years
 _MARGIN_S = 0.05  # read around a segment, so that the resampler's edges lie outside of it
 _SEEKABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC")  # formats in which a place is found exactly
-_BLOCK = 1 << 18  # samples read at a time
+_MOST_VALUES_A_SECOND = 400_000  # of a recording whose part is read at once; others are read a piece at a time
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def parse_seconds(cell: str, column: str = "") -> float:
     return seconds / 1000 if column_key(column).endswith("ms") else seconds
 
 
-def read_clip(clip: LabelledClip, *, max_s: float) -> Waveform:
+def read_clip(clip: LabelledClip, *, max_s: float = 600.0) -> Waveform:
     """Decode a clip: the whole recording, or its part.
 
     Raises:
@@ -170,7 +170,8 @@ def read_clip(clip: LabelledClip, *, max_s: float) -> Waveform:
         )
     try:
         with soundfile.SoundFile(io.BytesIO(content) if isinstance(content, bytes) else str(content)) as file:
-            if file.format in _SEEKABLE and clip.end_s is not None and file.seekable():
+            usual = file.samplerate * file.channels <= _MOST_VALUES_A_SECOND
+            if usual and file.format in _SEEKABLE and clip.end_s is not None and file.seekable():
                 return _read_part(file, clip, clip.end_s)
     except (soundfile.LibsndfileError, OSError):
         pass  # read it whole, and say then what is wrong with it
@@ -184,17 +185,8 @@ def _read_part(file: soundfile.SoundFile, clip: LabelledClip, end_s: float) -> W
     if first >= last:
         raise _outside_of_it(clip, file.frames / rate)
     file.seek(first)
-    blocks: list[np.ndarray] = []
-    left = last - first
-    while left > 0:
-        block = file.read(min(max(1, _BLOCK // file.channels), left), dtype="float32", always_2d=True)
-        if not len(block):
-            break
-        left -= len(block)
-        blocks.append(block.mean(axis=1, dtype=np.float32))
-    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    around = waveform_from_samples(samples, rate, name=clip.name, max_s=math.inf)
-    return _cut(replace(around, channels=file.channels), clip, first / rate)
+    samples = file.read(last - first, dtype="float32", always_2d=True)
+    return _cut(waveform_from_samples(samples, rate, name=clip.name, max_s=math.inf), clip, first / rate)
 
 
 def _cut(recording: Waveform, clip: LabelledClip, begins_s: float) -> Waveform:
@@ -208,8 +200,10 @@ def _cut(recording: Waveform, clip: LabelledClip, begins_s: float) -> Waveform:
     if clip.end_s is not None and clip.end_s > ends_s + _AT_LEAST_LONGER_S:
         notes = (*notes, f"The recording ends at {ends_s:.2f} s, before the clip does.")
     cut = np.ascontiguousarray(recording.samples[start:end])
-    whole = waveform_from_samples(cut, SAMPLE_RATE, name=clip.name, max_s=math.inf)  # refuses what is too short
-    return replace(whole, original_rate=recording.original_rate, channels=recording.channels, notes=notes)
+    part = waveform_from_samples(cut, SAMPLE_RATE, name=clip.name, max_s=math.inf)  # refuses what is too short
+    notes = tuple(dict.fromkeys((*notes, *part.notes)))
+    flaws = tuple(dict.fromkeys((*recording.flaws, *part.flaws)))
+    return replace(part, original_rate=recording.original_rate, channels=recording.channels, notes=notes, flaws=flaws)
 
 
 def _outside_of_it(clip: LabelledClip, ends_s: float) -> AudioError:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ast_demo.audio import Waveform, measure_clip, read_audio, to_flac
-from ast_demo.data import LabelledClip
+from ast_demo.audio import Waveform, measure_clip, to_flac
+from ast_demo.data import LabelledClip, read_clip
 from ast_demo.errors import AudioError, CheckpointError
 from ast_demo.explain import QUICK_PARAMETERS, MapFacts, Mistake, explain_mistake, rollout_map
 from ast_demo.figures import map_thumbnail, spectrogram_thumbnail
@@ -75,7 +75,7 @@ def column(field: str, checkpoint: str) -> str:
 def hear(clip: LabelledClip, question: Question) -> Heard:
     """Decode a clip, and say of it what does not depend on any checkpoint."""
     try:
-        waveform = read_audio(clip.content, name=clip.name, max_s=question.max_clip_s)
+        waveform = read_clip(clip, max_s=question.max_clip_s)
     except AudioError as error:
         return Heard(clip, None, {"clip": clip.name, "unreadable": str(error)})
     row: dict[str, Any] = {

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
-from ast_demo.data import LabelledClip, LabelledClips
+from ast_demo.audio import SAMPLE_RATE, Waveform
+from ast_demo.data import LabelledClip, LabelledClips, read_clip
 from ast_demo.errors import AudioError, DataError
 from ast_demo.features import InputSettings, compute_spectrograms
 from ast_demo.finetuning.batches import Batch, SpectrogramBatches, WaveformBatches
@@ -160,7 +160,7 @@ def _stack_spectrograms(waves: Sequence[Waveform], settings: InputSettings) -> B
 
 def _read(clip: LabelledClip, unreadable: list[str]) -> Waveform | None:
     try:
-        return read_audio(clip.content, name=clip.name)
+        return read_clip(clip)
     except AudioError as error:
         unreadable.append(str(error))
         return None
