@@ -25,7 +25,7 @@ _LOUDEST = 4.0  # floats may overshoot full scale (an MP3 does); beyond this the
 _BLOCK = 1 << 18  # samples of an array that are mixed at a time
 _AT_FULL_SCALE = 0.999  # 16-bit recordings clip at 32767 / 32768
 # The power of the mean of channels, relative to that of channels that have nothing in common: below this they cancel.
-_CANCELS = 0.03
+_CANCELS = 0.1
 
 
 def read_audio(source: str | Path | bytes, *, name: str | None = None, max_s: float = DEFAULT_MAX_S) -> Waveform:
@@ -158,7 +158,8 @@ def _assemble(
     parts += _rest(resampler)
     _check(tally, name)
     if only_channel is None and tally.cancels:
-        return _assemble(decoded, name, max_s, int(tally.power.argmax()))
+        loudest = int(np.argmax(tally.power > 0.99 * tally.power.max()))  # the first of those that are as loud
+        return _assemble(decoded, name, max_s, loudest)
     samples = np.concatenate(parts)
     if len(samples) < FRAME_LENGTH:
         raise AudioError(
