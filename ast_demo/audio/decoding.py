@@ -111,7 +111,7 @@ class _Tally:
 
     n: int = 0
     n_values: int = 0
-    seconds: float = 0.0
+    n_of_rate: dict[int, int] = field(default_factory=dict)
     not_numbers: int = 0
     beyond: int = 0
     at_full_scale: int = 0
@@ -123,6 +123,10 @@ class _Tally:
     channels: int = 0
     header_rate: int | None = None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return sum(n / rate for rate, n in self.n_of_rate.items())
 
     @property
     def peak(self) -> float:
@@ -218,7 +222,7 @@ def _mix(piece: Piece, tally: _Tally, only_channel: int | None) -> np.ndarray:
     )
     tally.n += len(mono)
     tally.n_values += samples.size
-    tally.seconds += len(mono) / piece.rate
+    tally.n_of_rate[piece.rate] = tally.n_of_rate.get(piece.rate, 0) + len(mono)
     tally.channels = max(tally.channels, channels)
     tally.header_rate = tally.header_rate or piece.header_rate
     lowest, highest = float(mono.min()), float(mono.max())

@@ -58,10 +58,13 @@ class Recipe:
     inputs: str = ""
 
 
-def _each(suffix: str, arguments: str, rates: tuple[int, ...], channels: tuple[int, ...] = (1, 2)) -> list[Recipe]:
+def _each(suffix: str, arguments: str, rates: tuple[int, ...], channels: tuple[int, ...] = ()) -> list[Recipe]:
+    """One for each rate, with two channels and one in turn, or with each number of channels that is asked for."""
     kind = "-".join(arguments.replace("-c:a", "").split()) or "plain"
     return [
-        Recipe(f"{kind}-{rate}-{n}.{suffix}".replace("/", ""), arguments, rate, n) for rate in rates for n in channels
+        Recipe(f"{kind}-{rate}-{n}.{suffix}".replace("/", ""), arguments, rate, n)
+        for place, rate in enumerate(rates)
+        for n in channels or (2 - place % 2,)
     ]
 
 
@@ -71,7 +74,7 @@ RECIPES: tuple[Recipe, ...] = (
     # Plain samples.
     *(r for codec in ("pcm_u8", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le", "pcm_alaw", "pcm_mulaw")
       for r in _each("wav", f"-c:a {codec}", (16_000, 44_100))),
-    *_each("wav", "-c:a pcm_s16le", (8_000, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000), (1, 2, 6)),
+    *_each("wav", "-c:a pcm_s16le", (8_000, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000), (1, 2)),
     *(r for codec in ("adpcm_ima_wav", "adpcm_ms") for r in _each("wav", f"-c:a {codec}", (16_000, 44_100))),
     *_each("wav", "-c:a pcm_s16le -rf64 always", (44_100,)),
     *_each("wav", "-c:a libmp3lame", (44_100,)),
@@ -170,18 +173,18 @@ def heard_by_ffmpeg(path: Path, channels: int) -> np.ndarray:
     return _read(done.stdout, channels)
 
 
-def heard_by_sox(path: Path, channels: int) -> np.ndarray | None:
-    """The same by sox; None for what it cannot read."""
+def heard_by_sox(path: Path, channels: int, skip: int = 0) -> np.ndarray | None:
+    """The same by sox, without so many samples at the beginning; None for what it cannot read."""
     command = ["sox", "-D", str(path), "-b", "32", "-e", "floating-point", "-t", "wav", "-"]
     done = subprocess.run(command, check=False, capture_output=True, timeout=60)
-    return _read(done.stdout, channels) if done.returncode == 0 and len(done.stdout) > 1000 else None
+    return _read(done.stdout, channels, skip) if done.returncode == 0 and len(done.stdout) > 1000 else None
 
 
-def _read(wav: bytes, channels: int) -> np.ndarray:
+def _read(wav: bytes, channels: int, skip: int = 0) -> np.ndarray:
     at = wav.index(b"data") + 8
     rate = int.from_bytes(wav[24:28], "little")
     frames = np.frombuffer(wav[at : at + (len(wav) - at) // (4 * channels) * 4 * channels], "<f4").reshape(-1, channels)
-    return to_16_khz(frames.mean(axis=1), rate)
+    return to_16_khz(frames[skip:].mean(axis=1), rate)
 
 
 def to_16_khz(samples: np.ndarray, rate: int) -> np.ndarray:
