@@ -38,7 +38,7 @@ class Question:
     Attributes:
         references: Names, folders or Hub ids of the checkpoints.
         precisions: What each computes in, by its reference: the same on all machines that take part.
-        label_map: What labels of the data are called by the checkpoints.
+        label_map: How labels are spelled in the rows, whichever checkpoint says them.
         max_clip_s: Longest clip that is read.
         windows: Pool the scores over the windows of a clip that is longer than the input; else its beginning counts.
         explain: Explain every mistake, or none. By default those of checkpoints of up to 20 M parameters, for which it

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ast_demo.data import LABEL_SEPARATOR, LabelledClips
+from ast_demo.data import LABEL_SEPARATOR, LabelledClips, map_labels, match_key, spell_labels
 from ast_demo.errors import CheckpointError, DataError, cannot_write
 from ast_demo.evaluation.embedding_map import fit_coordinates, place_others, spread
 from ast_demo.evaluation.engine import Engine, Load, Work, evaluate_here
@@ -33,7 +33,7 @@ from ast_demo.evaluation.parts import (
 )
 from ast_demo.evaluation.rows import Question, column, label_key
 from ast_demo.figures import confusion_figure, reliability_figure, to_png
-from ast_demo.inspection import MOST, match_key
+from ast_demo.inspection import MOST
 from ast_demo.metrics import compare_correctness, score_multi_label, score_single_label
 from ast_demo.models import CheckpointFacts
 
@@ -88,7 +88,8 @@ def evaluate(
     Args:
         references: Names, folders or Hub ids.
         load: Gives the checkpoint of a reference, as `CheckpointCache.load` does.
-        label_map: What labels of the data are called by the checkpoints. Case, spaces and underscores do not matter.
+        label_map: What labels of the data are called by the checkpoints; empty to leave their clips out. Case, spaces
+            and underscores do not matter: a label has one spelling in all that is written, that of the first checkpoint.
         windows: Of a clip that is longer than a checkpoint's input, the scores are the mean over overlapping windows;
             otherwise those of its beginning. Clips that fit are the same either way.
         explain: Whether mistakes are explained, see `mistakes`; by default those of small checkpoints.
@@ -115,7 +116,10 @@ def evaluate(
     names = tuple(one.name for one in facts)
     if len(set(names)) < len(names):
         raise CheckpointError(f"Expected checkpoints with different names, got {', '.join(names)}.")
-    question = Question(tuple(references), precisions, dict(label_map or {}), max_clip_s, windows, explain)
+    clips = spell_labels(map_labels(clips, label_map or {}), facts[0].labels)
+    spellings = {match_key(label): label for label in (*facts[0].labels[::-1], *clips.labels)}
+    one_name = {label: label for label in spellings.values()}
+    question = Question(tuple(references), precisions, one_name, max_clip_s, windows, explain)
     _check_labels(clips, facts, question.label_map)
     _check_same_run(clips, facts, question, folder)
     finished, there = count_rows(folder), find_parts(folder)

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import rel_entr
 
 from ast_demo.audio import SAMPLE_RATE, Waveform
+from ast_demo.data import match_key
 from ast_demo.errors import AstDemoError, CheckpointError
 from ast_demo.features import FRAME_S, HOP_S, PatchGrid, count_frames
 from ast_demo.inspection.inspection import Inspection, inspect, summarise
@@ -141,11 +142,6 @@ def agree(inspections: Sequence[Inspection]) -> Agreement:
             _agree_on(inspections, first, second) for first, second in combinations(range(len(inspections)), 2)
         ),
     )
-
-
-def match_key(label: str) -> str:
-    """What labels are matched by: “Dog bark”, “dog_bark” and “DOGBARK” are the same."""
-    return "".join(label.casefold().replace("_", " ").split())
 
 
 def rollout_raster(inspection: Inspection, n_frames: int, *, over_time: bool = False) -> np.ndarray:

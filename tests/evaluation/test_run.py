@@ -30,8 +30,8 @@ from ast_demo.inspection.windows import cut_window, window_starts
 from ast_demo.models.cache import CheckpointCache
 from ast_demo.models.loading import load_checkpoint
 from ast_demo.settings import Settings
-from tests.clips import noise, tone
-from tests.tiny import LABELS, save_tiny
+from tests.clips import noise, tone, waveform
+from tests.tiny import LABELS, build_model, save, save_tiny
 from tests.tiny_sequence import save_sequence_model
 
 
@@ -270,11 +270,53 @@ def test_labels_match_without_regard_to_case_spaces_and_underscores_or_by_a_map(
     with pytest.raises(DataError, match=r"'one' does not know these labels of the data: Hund\. It knows bell, dog,"):
         evaluate(clips, [str(models[0])], load_checkpoint, tmp_path / "out")
     mapped = evaluate(clips, [str(models[0])], load_checkpoint, tmp_path / "out", label_map={"hund": "dog"})
-    assert list(mapped.table["label"]) == ["D_O g", "Hund"]
+    assert list(mapped.table["label"]) == ["dog", "dog"]  # one label has one spelling: the first checkpoint's
     row = mapped.table.iloc[1]
     one = inspect(read_audio(tmp_path / "b.wav"), load_checkpoint(models[0]))
     logits = one.prediction.logits.astype(np.float64)
     assert row[column("loss", "one")] == pytest.approx(-log_softmax(logits)[LABELS.index("dog")])
+
+
+def test_labels_count_once_however_they_are_spelled(models: tuple[Path, Path], tmp_path: Path) -> None:
+    """Everything that is written is as if the data and all checkpoints spelled their labels in the same way."""
+    other = save(build_model(2, tuple(label.upper() for label in LABELS)), tmp_path / "two")
+    for number in range(10):
+        soundfile.write(tmp_path / f"{number}.wav", noise(0.5, seed=number), SAMPLE_RATE)
+    metrics = []
+    for spellings in (("bell", "dog"), ("Bell", "D_og")):
+        rows = [f"{number}.wav,{spellings[number % 2]}" for number in range(10)]
+        (tmp_path / "metadata.csv").write_text("\n".join(["file_name,label", *rows]))
+        folder = tmp_path / f"out {spellings[0]}"
+        references = [str(models[0]), str(other)]
+        result = evaluate(read_labelled_clips(tmp_path), references, load_checkpoint, folder, explain=False)
+        assert set(result.table["label"]) == {"bell", "dog"}
+        for name in result.checkpoints:
+            assert set(result.table[column("prediction", name)]) <= set(LABELS)
+        metrics.append(result.metrics)
+    assert metrics[0] == metrics[1]
+
+
+def test_a_label_map_leaves_out_what_it_drops(models: tuple[Path, Path], tmp_path: Path) -> None:
+    for number, label in enumerate(("dog", "bell", "hiss")):
+        soundfile.write(tmp_path / f"{label}.wav", noise(0.5, seed=number), SAMPLE_RATE)
+    (tmp_path / "metadata.csv").write_text("file_name,label\ndog.wav,dog\nbell.wav,bell\nhiss.wav,hiss\n")
+    clips = read_labelled_clips(tmp_path)
+    result = evaluate(clips, [str(models[0])], load_checkpoint, tmp_path / "out", label_map={"Hiss": ""})
+    assert list(result.table["label"]) == ["dog", "bell"]
+
+
+def test_parts_of_a_recording_are_judged_on_their_own_seconds(models: tuple[Path, Path], tmp_path: Path) -> None:
+    long = np.concatenate([noise(0.5, seed=1), tone(700, 0.5)]).astype(np.float32)
+    soundfile.write(tmp_path / "long.wav", long, SAMPLE_RATE, subtype="FLOAT")
+    (tmp_path / "metadata.csv").write_text("file_name,label,start,end\nlong.wav,dog,0,0.5\nlong.wav,bell,0.5,1\n")
+    clips = read_labelled_clips(tmp_path)
+    evaluate(clips, [str(models[0])], load_checkpoint, tmp_path / "out", explain=False)
+    table = read_evaluation(tmp_path / "out").table
+    checkpoint = load_checkpoint(models[0])
+    for row, part in zip(table.itertuples(index=False), (long[:8000], long[8000:]), strict=True):
+        alone = inspect(waveform(part), checkpoint).prediction.scores
+        scores = dict(zip(table.columns, row, strict=True))[column("scores", "one")]
+        np.testing.assert_allclose(scores, alone, atol=1e-5)
 
 
 def test_clips_with_several_labels_are_scored_by_mean_average_precision(
