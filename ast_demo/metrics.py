@@ -3,42 +3,63 @@ scikit-learn's and SciPy's."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 _BINS = 15  # of the calibration error, as is usual
+# What people call the numbers of `metrics.json`, in the order in which they are shown.
+TITLES = {
+    "clips": "clips",
+    "accuracy": "accuracy",
+    "precision": "macro precision",
+    "recall": "macro recall",
+    "f1": "macro F1",
+    "map": "mAP",
+    "calibration_error": "calibration error",
+}
+MACRO = ("precision", "recall", "f1", "map")  # means over the labels that the data have
 
 
 def score_single_label(truth: Sequence[str], predicted: Sequence[str], confidence: Sequence[float]) -> dict[str, Any]:
     """Metrics of one checkpoint where each clip has one label.
 
-    Returns:
-        clips, accuracy; precision, recall, f1 (macro over the labels that occur in the truth or in the predictions);
-        per_label with precision, recall, f1, clips of each; calibration_error (see there).
-    """
-    from sklearn.metrics import accuracy_score, classification_report
+    Labels that no clip has count in no mean: a checkpoint may know many more than the data have, and that it never
+    recognises what is not there says nothing about it. Clips that are taken for such a label count all the same, as
+    clips of their own label that were missed. The macro recall is what is also called balanced accuracy.
 
-    report = classification_report(truth, predicted, output_dict=True, zero_division=0)
-    labels = sorted({*truth, *predicted})
+    Returns:
+        clips; labels, how many the data have; accuracy; precision, recall, f1 (macro, over those labels); per_label
+        with precision, recall, f1, clips and predicted (how often it was) of each; only_predicted, how often each
+        label was predicted that no clip has; calibration_error (see there).
+    """
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
+    labels = sorted({*truth})
+    times = Counter(predicted)
+    precision, recall, f1, clips = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
     right = np.array([a == b for a, b in zip(truth, predicted, strict=True)])
     return {
         "clips": len(truth),
+        "labels": len(labels),
         "accuracy": float(accuracy_score(truth, predicted)),
-        "precision": float(report["macro avg"]["precision"]),
-        "recall": float(report["macro avg"]["recall"]),
-        "f1": float(report["macro avg"]["f1-score"]),
+        "precision": float(precision.mean()),
+        "recall": float(recall.mean()),
+        "f1": float(f1.mean()),
         "calibration_error": calibration_error(right, np.asarray(confidence)),
         "per_label": {
             label: {
-                "precision": float(report[label]["precision"]),
-                "recall": float(report[label]["recall"]),
-                "f1": float(report[label]["f1-score"]),
-                "clips": int(report[label]["support"]),
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "clips": int(clips[i]),
+                "predicted": times[label],
             }
-            for label in labels
+            for i, label in enumerate(labels)
         },
+        "only_predicted": {label: times[label] for label in sorted(set(times) - set(labels))},
     }
 
 
@@ -50,33 +71,58 @@ def score_multi_label(truth: np.ndarray, scores: np.ndarray, labels: Sequence[st
         scores: (clips, labels), 0 to 1.
 
     Returns:
-        clips; map, the mean over labels of the average precision, as the AST paper reports it; per_label with
-        average_precision and clips; precision, recall and f1 (macro) and accuracy (all labels right) with labels
-        predicted from a score of 0.5. Labels of no clip have no average precision and do not count in map.
+        clips; labels, how many the data have; map, the mean over these labels of the average precision, as the AST
+        paper reports it; precision, recall and f1 (macro, over the same labels) and accuracy (all labels right) with
+        labels predicted from a score of 0.5; per_label with average_precision, precision, recall, f1, clips and
+        predicted of each; only_predicted, how often each label was predicted that no clip has.
     """
     from sklearn.metrics import accuracy_score, average_precision_score, precision_recall_fscore_support
 
     predicted = scores >= 0.5
-    occurs = np.asarray(truth.any(axis=0))
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        truth[:, occurs], predicted[:, occurs], average="macro", zero_division=0
+    occurs = np.flatnonzero(truth.any(axis=0))
+    precision, recall, f1, clips = precision_recall_fscore_support(
+        truth, predicted, labels=occurs, average=None, zero_division=0
     )
-    average = {
-        label: float(average_precision_score(truth[:, i], scores[:, i])) for i, label in enumerate(labels) if occurs[i]
+    per_label = {
+        labels[column]: {
+            "average_precision": float(average_precision_score(truth[:, column], scores[:, column])),
+            "precision": float(precision[i]),
+            "recall": float(recall[i]),
+            "f1": float(f1[i]),
+            "clips": int(clips[i]),
+            "predicted": int(predicted[:, column].sum()),
+        }
+        for i, column in enumerate(occurs)
     }
+    others = np.flatnonzero(predicted.any(axis=0) & ~truth.any(axis=0))
     return {
         "clips": len(truth),
-        "map": float(np.mean(list(average.values()))),
+        "labels": len(occurs),
+        "map": float(np.mean([one["average_precision"] for one in per_label.values()])),
         "accuracy": float(accuracy_score(truth, predicted)),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-        "per_label": {
-            label: {"average_precision": average[label], "clips": int(truth[:, i].sum())}
-            for i, label in enumerate(labels)
-            if occurs[i]
-        },
+        "precision": float(precision.mean()),
+        "recall": float(recall.mean()),
+        "f1": float(f1.mean()),
+        "per_label": per_label,
+        "only_predicted": {labels[column]: int(predicted[:, column].sum()) for column in others},
     }
+
+
+def explain_macro(n_labels: int) -> str:
+    """What the macro means of a table are means over, in a sentence."""
+    over = "the one label" if n_labels == 1 else f"the {n_labels} labels"
+    return (
+        f"Macro: the mean over {over} that the clips have, each counting the same; macro recall is also called balanced "
+        "accuracy."
+    )
+
+
+def share_interval(right: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share of which `right` of `n` were seen, by Wilson's method."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(right, n).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def calibration_error(right: np.ndarray, confidence: np.ndarray) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit, softmax
 from torch import Tensor, nn
 
 from ast_demo.data import LabelledClip
@@ -39,32 +41,32 @@ def predict(model: nn.Module, batches: Sequence[Batch], *, bfloat16: bool = Fals
 
 
 def compute_metrics(
-    logits: np.ndarray, targets: np.ndarray, clips: Sequence[LabelledClip], options: FinetuneOptions
-) -> dict[str, float]:
-    """How good the logits are; `clips` say which group each row belongs to.
+    logits: np.ndarray,
+    targets: np.ndarray,
+    labels: Sequence[str],
+    clips: Sequence[LabelledClip],
+    options: FinetuneOptions,
+) -> dict[str, Any]:
+    """How good the logits are, as `metrics` scores an evaluation; `clips` say which group each row belongs to.
 
-    One label for each clip: accuracy; precision, recall and F1, averaged over the labels; accuracy of each held-out
-    group. Several: the same for a threshold of 0.5, where accuracy means that all labels are right, and `map`, the
-    mean average precision.
+    One label for each clip: what `score_single_label` returns. Several: what `score_multi_label` returns. Beside it the
+    loss, and the accuracy of each held-out group and how many clips it has.
     """
-    from sklearn.metrics import average_precision_score, precision_recall_fscore_support
-
-    loss = soft_loss(torch.from_numpy(logits), torch.from_numpy(targets), 0.0, bool((targets.sum(axis=1) != 1).any()))
-    metrics = {"loss": float(loss)}
-    if (targets.sum(axis=1) != 1).any():
-        chosen, truth = (logits > 0).astype(int), targets.astype(int)
-        right = (chosen == truth).all(axis=1)
-        with_positives = truth.any(axis=0)
-        metrics["map"] = average_precision_score(truth[:, with_positives], logits[:, with_positives], average="macro")
+    multi_label = bool((targets.sum(axis=1) != 1).any())
+    loss = soft_loss(torch.from_numpy(logits), torch.from_numpy(targets), 0.0, multi_label)
+    if multi_label:
+        metrics = score_multi_label(targets.astype(int), expit(logits.astype(np.float64)), labels)
+        right = ((logits > 0) == (targets > 0)).all(axis=1)
     else:
-        chosen, truth = logits.argmax(axis=1), targets.argmax(axis=1)
-        right = chosen == truth
-    precision, recall, f1, _ = precision_recall_fscore_support(truth, chosen, average="macro", zero_division=0)
-    metrics |= {"accuracy": right.mean(), "precision": precision, "recall": recall, "f1": f1}
+        best, true = logits.argmax(axis=1), targets.argmax(axis=1)
+        confidence = softmax(logits.astype(np.float64), axis=1).max(axis=1)
+        metrics = score_single_label([labels[i] for i in true], [labels[i] for i in best], list(confidence))
+        right = best == true
+    metrics = {"loss": float(loss), **metrics}
     for column, values in options.validation.items():
         for value in values:
             of_group = np.array([clip.columns.get(column) == value for clip in clips])
             if of_group.any():
-                metrics[f"accuracy_{column}_{value}"] = right[of_group].mean()
-                metrics[f"clips_{column}_{value}"] = of_group.sum()
-    return {"clips": float(len(clips)), **{key: float(value) for key, value in metrics.items()}}
+                metrics[f"accuracy_{column}_{value}"] = float(right[of_group].mean())
+                metrics[f"clips_{column}_{value}"] = int(of_group.sum())
+    return metrics
