@@ -9,9 +9,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -274,12 +274,18 @@ def evaluate(
         typer.echo(f"Skipped {name}: {reason}", err=True)
     for name, metrics in result.metrics.items():
         typer.echo(name)
-        for metric, value in metrics.items():
-            if isinstance(value, int | float):
-                typer.echo(f"{metric:>24}  {value:.4g}")
+        _tell_metrics(metrics)
     for comparison in result.comparisons:
         typer.echo(comparison["sentence"])
     typer.echo(f"Wrote {output}", err=True)
+
+
+def _tell_metrics(metrics: Mapping[str, Any]) -> None:
+    from ast_demo.metrics import explain_macro, list_numbers
+
+    for name, value in list_numbers(metrics):
+        typer.echo(f"{name:>24}  {value:.4g}")
+    typer.echo(explain_macro(metrics["labels"]))
 
 
 def _progress_line(what: str = "clips") -> Callable[[int, int], None]:
@@ -397,8 +403,7 @@ def finetune(
     )
     if not result.metrics:
         return  # one of several processes; the main one speaks of the result
-    for name, value in result.metrics.items():
-        typer.echo(f"{name:>24}  {value:.4g}")
+    _tell_metrics(result.metrics)
     typer.echo(f"Wrote {result.folder}", err=True)
     if push_to_hub:
         typer.echo(push(result.folder, push_to_hub))

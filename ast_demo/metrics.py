@@ -4,7 +4,7 @@ scikit-learn's and SciPy's."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ TITLES = {
     "map": "mAP",
     "calibration_error": "calibration error",
 }
-MACRO = ("precision", "recall", "f1", "map")  # means over the labels that the data have
 
 
 def score_single_label(truth: Sequence[str], predicted: Sequence[str], confidence: Sequence[float]) -> dict[str, Any]:
@@ -106,6 +105,15 @@ def score_multi_label(truth: np.ndarray, scores: np.ndarray, labels: Sequence[st
         "per_label": per_label,
         "only_predicted": {labels[column]: int(predicted[:, column].sum()) for column in others},
     }
+
+
+def list_numbers(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """What a person calls each number of the metrics, and the number; what belongs to single labels is left out."""
+    return [
+        (TITLES.get(key, key.replace("_", " ")), value)
+        for key, value in metrics.items()
+        if isinstance(value, int | float)
+    ]
 
 
 def explain_macro(n_labels: int) -> str:

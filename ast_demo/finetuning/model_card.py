@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ast_demo.data.reading import sort_labels
+from ast_demo.metrics import TITLES, explain_macro, share_interval
 
 _PERCENTAGES = ("accuracy", "precision", "recall", "f1", "map")
 
@@ -42,7 +44,7 @@ def write_card(
     name: str,
     base: str,
     labels: Sequence[str],
-    metrics: Mapping[str, float],
+    metrics: Mapping[str, Any],
     facts: Mapping[str, str],
     options: Mapping[str, Any],
 ) -> None:
@@ -66,6 +68,8 @@ def write_card(
         f"Measured on the {n_clips} clips that were held out, with the weights as they are stored. They were also used to "
         "choose the training step that was kept, so expect a little less on new clips.",
         _metrics_table(metrics, n_clips),
+        explain_macro(metrics["labels"]),
+        _labels_table(metrics["per_label"]),
         text.notes,
         "## Labels",
         ", ".join(labels),
@@ -85,16 +89,7 @@ def write_card(
     file.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
 
 
-def wilson_interval(right: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share of which `right` of `n` were seen (Wilson 1927)."""
-    z = 1.959964
-    share = right / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def _front_matter(text: CardText, name: str, base: str, metrics: Mapping[str, float]) -> str:
+def _front_matter(text: CardText, name: str, base: str, metrics: Mapping[str, Any]) -> str:
     lines = ["library_name: transformers", "pipeline_tag: audio-classification"]
     if text.license:
         lines.append(f"license: {text.license}")
@@ -119,15 +114,23 @@ def _front_matter(text: CardText, name: str, base: str, metrics: Mapping[str, fl
 _HUB_NAMES = {"map": "mean_average_precision"}
 
 
-def _metrics_table(metrics: Mapping[str, float], n_clips: int) -> str:
+def _metrics_table(metrics: Mapping[str, Any], n_clips: int) -> str:
     rows = ["| metric | value | clips | 95 % interval |", "|---|---|---|---|"]
     for key, value in metrics.items():
         if key.split("_")[0] not in _PERCENTAGES:
             continue
         if not key.startswith("accuracy"):
-            rows.append(f"| {key} | {value:.1%} | {n_clips} | |")
+            rows.append(f"| {TITLES[key]} | {value:.1%} | {n_clips} | |")
             continue
         n = int(metrics[key.replace("accuracy", "clips", 1)])
-        low, high = wilson_interval(round(value * n), n)
+        low, high = share_interval(round(value * n), n)
         rows.append(f"| {key.replace('_', ' ')} | {value:.1%} | {n} | {low:.1%} to {high:.1%} |")
+    return "\n".join(rows)
+
+
+def _labels_table(per_label: Mapping[str, Mapping[str, float]]) -> str:
+    rows = ["| label | clips | precision | recall | F1 |", "|---|---|---|---|---|"]
+    for label in sort_labels(per_label):
+        one = per_label[label]
+        rows.append(f"| {label} | {one['clips']} | {one['precision']:.1%} | {one['recall']:.1%} | {one['f1']:.1%} |")
     return "\n".join(rows)

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from transformers import PretrainedConfig
@@ -37,7 +38,7 @@ class FinetuneResult:
     """
 
     folder: Path
-    metrics: dict[str, float]
+    metrics: dict[str, Any]
     steps: int
     unreadable: tuple[str, ...]
 
@@ -141,7 +142,7 @@ def _run(
     partial = work / "checkpoint"
     shutil.rmtree(partial, ignore_errors=True)
     model = save_model(learner, fed.settings, partial, options)
-    metrics = compute_metrics(predict(model, fed.validation), fed.truth, fed.validation_clips, options)
+    metrics = compute_metrics(predict(model, fed.validation), fed.truth, learner.labels, fed.validation_clips, options)
     (partial / "training_log.json").write_text(json.dumps(trainer.state.log_history, indent=1) + "\n", encoding="utf-8")
     write_split(partial / "split.csv", split)
     write_card(

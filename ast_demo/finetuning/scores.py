@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ast_demo.data import LabelledClip
 from ast_demo.finetuning.batches import Batch
 from ast_demo.finetuning.options import FinetuneOptions
+from ast_demo.metrics import score_multi_label, score_single_label
 
 
 def soft_loss(logits: Tensor, targets: Tensor, smoothing: float, multi_label: bool) -> Tensor:

@@ -29,6 +29,7 @@ def make_trainer(
     """
     from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+    labels = [model.config.id2label[place] for place in range(model.config.num_labels)]
     # Each process takes its share of the batches.
     steps = math.ceil(len(fed.batches) / count_processes())
     every = max(1, steps // (options.evaluations or options.epochs))
@@ -73,8 +74,8 @@ def make_trainer(
 
         def evaluate(self, *ignored: Any, **also_ignored: Any) -> dict[str, float]:
             logits = predict(average.model if average else self.model, fed.validation, bfloat16=options.bfloat16)
-            metrics = compute_metrics(logits, fed.truth, fed.validation_clips, options)
-            metrics = {f"eval_{key}": value for key, value in metrics.items()}
+            metrics = compute_metrics(logits, fed.truth, labels, fed.validation_clips, options)
+            metrics = {f"eval_{key}": float(value) for key, value in metrics.items() if isinstance(value, int | float)}
             self.log(dict(metrics))
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
             return metrics

@@ -28,7 +28,6 @@ from ast_demo.finetuning.augmentation import FLOOR, choose_columns, place_event,
 from ast_demo.finetuning.batches import SpectrogramBatches
 from ast_demo.finetuning.distillation import TaughtBatches
 from ast_demo.finetuning.feature_cache import TrainingClip, load_bank, make_versions, save_bank
-from ast_demo.finetuning.model_card import wilson_interval
 from ast_demo.finetuning.muon import MuonWithAdamW, orthogonalise
 from ast_demo.finetuning.options import ESC50, Augmentation, FinetuneOptions, Stage
 from ast_demo.finetuning.recipe import choose_options, read_recipe
@@ -46,6 +45,7 @@ from ast_demo.finetuning.small_ast import (
 from ast_demo.finetuning.split import keep_held_out, read_split, split_clips
 from ast_demo.finetuning.trainer import learning_rate_at
 from ast_demo.finetuning.weight_average import WeightAverage
+from ast_demo.metrics import share_interval
 from ast_demo.models.loading import load_checkpoint
 from tests.clips import REPOSITORY, noise, tone, waveform
 from tests.tiny import TINY, build_model, save, save_tiny
@@ -126,8 +126,12 @@ def test_the_folder_holds_all_that_is_promised(trained: tuple, tones: LabelledCl
     assert config["label2id"] == {"2": 0, "high": 1, "low": 2}
     card = (folder / "README.md").read_text()
     assert "pipeline_tag: audio-classification" in card
-    low, high = wilson_interval(round(6 * metrics["accuracy"]), 6)
+    low, high = share_interval(round(6 * metrics["accuracy"]), 6)
     assert f"| accuracy | {metrics['accuracy']:.1%} | 6 | {low:.1%} to {high:.1%} |" in card
+    assert f"| macro recall | {metrics['recall']:.1%} | 6 | |" in card
+    assert "Macro: the mean over the 3 labels that the clips have" in card
+    of_high = metrics["per_label"]["high"]
+    assert f"| high | 2 | {of_high['precision']:.1%} | {of_high['recall']:.1%} | {of_high['f1']:.1%} |" in card
     log = json.loads((folder / "training_log.json").read_text())
     assert [entry["step"] for entry in log if "eval_f1" in entry] == [10, 20, 30]
     split = read_split(folder)
@@ -760,9 +764,3 @@ def test_a_random_equaliser_is_smooth_and_no_louder_than_asked() -> None:
         assert np.abs(decibels).max() <= 8 + 1e-4
         assert np.abs(np.diff(decibels)).max() <= 8 * math.pi * 7 / (MELS - 1) + 1e-4  # the slope of seven half waves
         assert np.ptp(decibels) > 0
-
-
-def test_intervals_by_hand() -> None:
-    assert wilson_interval(72, 80) == pytest.approx((0.8149, 0.9485), abs=1e-3)  # Wilson (1927), by a calculator
-    assert wilson_interval(0, 10)[0] == 0
-    assert wilson_interval(10, 10)[1] == pytest.approx(1)
