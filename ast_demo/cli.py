@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ast_demo.errors import told_as_a_sentence
-from ast_demo.settings import read_settings
+from ast_demo.settings import DEFAULT_CHECKPOINT, read_settings
 
 if TYPE_CHECKING:  # it takes a second to import
     from ast_demo.inspection import Inspection
@@ -55,7 +55,7 @@ _CHECKPOINT_HELP = "Name of a shipped checkpoint, a folder, or a Hugging Face Hu
 def inspect(
     clip: Annotated[Path, typer.Argument(help="A recording of any usual kind, video included.")],
     checkpoint: Annotated[
-        str | None, typer.Option(help=_CHECKPOINT_HELP + " The first shipped one by default.")
+        str | None, typer.Option(help=_CHECKPOINT_HELP + f" By default {DEFAULT_CHECKPOINT}.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all scores and facts.")] = False,
     output: Annotated[Path | None, typer.Option(help="Folder for pictures, arrays (NPZ) and JSON.")] = None,

@@ -91,7 +91,7 @@ def score_multi_label(truth: np.ndarray, scores: np.ndarray, labels: Sequence[st
             "clips": int(clips[i]),
             "predicted": int(predicted[:, column].sum()),
         }
-        for i, column in enumerate(occurs)
+        for i, column in enumerate(occurs.tolist())
     }
     others = np.flatnonzero(predicted.any(axis=0) & ~truth.any(axis=0))
     return {
@@ -103,7 +103,7 @@ def score_multi_label(truth: np.ndarray, scores: np.ndarray, labels: Sequence[st
         "recall": float(recall.mean()),
         "f1": float(f1.mean()),
         "per_label": per_label,
-        "only_predicted": {labels[column]: int(predicted[:, column].sum()) for column in others},
+        "only_predicted": {labels[column]: int(predicted[:, column].sum()) for column in others.tolist()},
     }
 
 

@@ -22,7 +22,7 @@ from ast_demo.errors import CheckpointError
 from ast_demo.features import InputSettings, PatchGrid
 from ast_demo.inference import FastAST, Precision, choose_precision, make_fast, precision_note
 from ast_demo.models.hub import CHECKPOINT_FILES, check_allowed, check_size, download, find_downloaded, is_hub_id
-from ast_demo.settings import Settings
+from ast_demo.settings import DEFAULT_CHECKPOINT, Settings
 
 SHIPPED_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "checkpoints"
 _AST = "audio-spectrogram-transformer"
@@ -107,7 +107,7 @@ def shipped_names() -> list[str]:
 
 
 def default_checkpoint() -> str:
-    """Name of the checkpoint to use when none is named.
+    """Name of the checkpoint to use when none is named: `DEFAULT_CHECKPOINT`, or what this copy came with instead.
 
     Raises:
         CheckpointError: This copy of the program came without checkpoints.
@@ -115,7 +115,7 @@ def default_checkpoint() -> str:
     names = shipped_names()
     if not names:
         raise CheckpointError(f"No checkpoints were shipped in {str(SHIPPED_FOLDER)!r}. Name a folder or a Hub id.")
-    return names[-1]
+    return DEFAULT_CHECKPOINT if DEFAULT_CHECKPOINT in names else names[0]
 
 
 def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> Checkpoint:

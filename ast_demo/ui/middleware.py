@@ -298,7 +298,7 @@ class _Arrival:
 
 
 def health(ready: threading.Event) -> Route:
-    """`/healthz`: 200 and `ready` once the first checkpoint has been loaded, 503 and `starting` before."""
+    """`/healthz`: 200 and `ready` once the default checkpoint has been loaded, 503 and `starting` before."""
 
     async def answer(request: Request) -> Response:  # on the loop, so that no thread has to be free
         text, status = ("ready", 200) if ready.is_set() else ("starting", 503)

@@ -208,7 +208,7 @@ def _serve(
 
 
 def _warm_up(checkpoints: CheckpointCache, ready: Event) -> None:
-    """Load the first checkpoint and run it once, so that the first visitor need not wait for it."""
+    """Load the default checkpoint and run it once, so that the first visitor need not wait for it."""
     silence = waveform_from_samples(np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE)
     draw(inspect_clip(silence, checkpoints.load(default_checkpoint())))
     ready.set()

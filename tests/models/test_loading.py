@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ast_demo.audio.decoding import read_audio
+from ast_demo.cli import inspect as inspect_command
 from ast_demo.errors import CheckpointError
 from ast_demo.features.log_mel import InputSettings
 from ast_demo.features.patches import PatchGrid
@@ -24,8 +26,9 @@ from ast_demo.models import catalogue as catalogue_room
 from ast_demo.models import loading as checkpoints
 from ast_demo.models.cache import CheckpointCache
 from ast_demo.models.catalogue import MIT_CHECKPOINTS, catalogue
-from ast_demo.models.loading import Checkpoint, load_checkpoint, read_facts, shipped_names
-from ast_demo.settings import Settings
+from ast_demo.models.loading import Checkpoint, default_checkpoint, load_checkpoint, read_facts, shipped_names
+from ast_demo.settings import DEFAULT_CHECKPOINT, Settings
+from tests.clips import REPOSITORY
 from tests.tiny import LABELS, build_model, save, save_tiny
 
 
@@ -439,6 +442,33 @@ def test_shipped_checkpoints_are_found_by_name(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(checkpoints, "SHIPPED_FOLDER", saved.parent)
     assert shipped_names() == ["good"]
     assert load_checkpoint("good").facts.name == "good"
+
+
+def accuracy_on_its_card(name: str) -> float:
+    card = (checkpoints.SHIPPED_FOLDER / name / "README.md").read_text(encoding="utf-8")
+    return float(re.search(r"- type: accuracy\s+value: ([\d.]+)", card)[1])
+
+
+def test_the_default_is_the_better_of_those_that_are_shipped() -> None:
+    assert default_checkpoint() == DEFAULT_CHECKPOINT == max(shipped_names(), key=accuracy_on_its_card)
+
+
+def test_every_text_that_names_a_default_names_this_one() -> None:
+    option = get_type_hints(inspect_command, include_extras=True)["checkpoint"].__metadata__[0]
+    assert option.help.endswith(f" By default {DEFAULT_CHECKPOINT}.")
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert f"`{DEFAULT_CHECKPOINT}` where none is named" in readme
+    texts = [readme, *(path.read_text(encoding="utf-8") for path in REPOSITORY.glob("docs/*.md"))]
+    texts += [
+        path.read_text(encoding="utf-8") for path in REPOSITORY.glob("ast_demo/**/*") if path.suffix in (".py", ".md")
+    ]
+    wrong = r"(first|last) shipped|first checkpoint (is|has been) loaded"
+    assert not [found[0] for text in texts for found in re.finditer(wrong, text)]
+
+
+def test_a_copy_that_came_without_the_default_takes_another(monkeypatch: pytest.MonkeyPatch, saved: Path) -> None:
+    monkeypatch.setattr(checkpoints, "SHIPPED_FOLDER", saved.parent)
+    assert default_checkpoint() == "good"
 
 
 def test_every_shipped_checkpoint_loads() -> None:
