@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ast_demo.data.reading import sort_labels
+from ast_demo.data import sort_labels
 from ast_demo.metrics import TITLES, explain_macro, share_interval
 
 _PERCENTAGES = ("accuracy", "precision", "recall", "f1", "map")
