@@ -25,7 +25,7 @@ import torch
 
 from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.data import LabelledClip, LabelledClips, list_samples
-from ast_demo.evaluation import Question, Work, evaluate, evaluate_here, make_folder
+from ast_demo.evaluation import EvaluationConfig, Work, evaluate, evaluate_here, make_folder
 from ast_demo.inspection import inspect_batch
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
@@ -97,7 +97,9 @@ def evaluation_of(clips: list[LabelledClip], load: Any, folder: Path) -> Callabl
     def run() -> None:
         output = folder / f"output-{next(numbers)}"
         make_folder(output)
-        evaluate_here(Work(((0, tuple(clips)),), Question((str(base_folder()),)), output), load, lambda done: None)
+        evaluate_here(
+            Work(((0, tuple(clips)),), EvaluationConfig((str(base_folder()),)), output), load, lambda done: None
+        )
 
     return run
 

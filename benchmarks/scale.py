@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from ast_demo.evaluation import CLIPS_A_PART, Engine, Question, Work, evaluate_here, make_folder, ray_engine
+from ast_demo.evaluation import CLIPS_A_PART, Engine, EvaluationConfig, Work, evaluate_here, make_folder, ray_engine
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from benchmarks.evaluate import scratch, write_clips
@@ -58,8 +58,8 @@ def route(parts: tuple, engine: Engine, settings: Settings, folder: Path) -> Cal
     def run() -> None:
         output = folder / str(next(numbers))
         make_folder(output)
-        question = Question((_CHECKPOINT,), label_map={"Speech": "7"})
-        engine(Work(parts, question, output), load, lambda done: None)
+        config = EvaluationConfig((_CHECKPOINT,), label_map={"Speech": "7"})
+        engine(Work(parts, config, output), load, lambda done: None)
 
     return run
 

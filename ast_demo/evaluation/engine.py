@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ast_demo.data import LabelledClip
 from ast_demo.evaluation.parts import write_part
-from ast_demo.evaluation.rows import Heard, Question, answer, hear
+from ast_demo.evaluation.rows import Answer, DecodedClip, EvaluationConfig, decode_clip, make_rows, show_clips
 from ast_demo.models import Checkpoint
 from ast_demo.runtime import read_ahead
 
@@ -24,7 +24,7 @@ class Work:
     """
 
     parts: tuple[tuple[int, tuple[LabelledClip, ...]], ...]
-    question: Question
+    config: EvaluationConfig
     folder: Path
 
 
@@ -41,24 +41,22 @@ def evaluate_here(work: Work, load: Load, tell: Callable[[int], None]) -> None:
             ends the run.
     """
     done = 0
-    heard_parts = ((number, [hear(clip, work.question) for clip in clips]) for number, clips in work.parts)
-    with closing(read_ahead(heard_parts, 1)) as ahead, ThreadPoolExecutor(1) as pool:
+    parts = ((number, [decode_clip(clip, work.config) for clip in clips]) for number, clips in work.parts)
+    with closing(read_ahead(parts, 1)) as ahead, ThreadPoolExecutor(1) as pool:
         writing: Future[int] | None = None
-        for number, heard in ahead:
-            drawn: list[Future[None]] = []
-            steps = max(1, len(work.question.references) * sum(one.waveform is not None for one in heard))
-            with closing(answer(heard, work.question, load, pool)) as answers:
-                for future in answers:
-                    drawn.append(future)
+        for number, decoded in ahead:
+            answers: list[Answer] = []
+            steps = max(1, len(work.config.references) * sum(one.waveform is not None for one in decoded))
+            with closing(show_clips(decoded, work.config, load, pool)) as answered:
+                for answer in answered:
+                    answers.append(answer)
                     done, writing = done + (writing.result() if writing else 0), None
-                    tell(done + min(len(drawn) * len(heard) // steps, len(heard) - 1))
+                    tell(done + min(len(answers) * len(decoded) // steps, len(decoded) - 1))
             done += writing.result() if writing else 0
-            writing = pool.submit(_finish_part, heard, drawn, work.folder, number)
+            writing = pool.submit(_finish_part, decoded, answers, work.folder, number)
         tell(done + (writing.result() if writing else 0))
 
 
-def _finish_part(heard: Sequence[Heard], drawn: Sequence[Future[None]], folder: Path, number: int) -> int:
-    for future in drawn:
-        future.result()  # what has failed is raised here
-    write_part([one.row for one in heard], folder, number)
-    return len(heard)
+def _finish_part(decoded: Sequence[DecodedClip], answers: Sequence[Answer], folder: Path, number: int) -> int:
+    write_part(make_rows(decoded, answers), folder, number)
+    return len(decoded)

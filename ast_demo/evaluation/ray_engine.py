@@ -23,7 +23,7 @@ from ast_demo.data import LabelledClip
 from ast_demo.errors import AstDemoError, SettingsError
 from ast_demo.evaluation.engine import Engine, Load, Work
 from ast_demo.evaluation.parts import write_part
-from ast_demo.evaluation.rows import Heard, Question, answer, hear
+from ast_demo.evaluation.rows import DecodedClip, EvaluationConfig, decode_clip, make_rows, show_clips
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 
@@ -67,18 +67,17 @@ class Worker:
         self._load = CheckpointCache(settings).load
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        heard: list[Heard] = pickle.loads(row["heard"])
+        decoded: list[DecodedClip] = pickle.loads(row["decoded"])
         with ThreadPoolExecutor(1) as pool:
-            for future in list(answer(heard, self._work.question, self._load, pool)):
-                future.result()
-        write_part([one.row for one in heard], self._work.folder, row["number"])
-        return {"clips": len(heard)}
+            rows = make_rows(decoded, list(show_clips(decoded, self._work.config, self._load, pool)))
+        write_part(rows, self._work.folder, row["number"])
+        return {"clips": len(decoded)}
 
 
-def hear_part(row: dict[str, Any], question: Question) -> dict[str, Any]:
+def decode_part(row: dict[str, Any], config: EvaluationConfig) -> dict[str, Any]:
     """Decode the clips of a part."""
-    heard = [hear(clip, question) for clip in pickle.loads(row["clips"])]
-    return {"number": row["number"], "heard": pickle.dumps(heard, protocol=5)}
+    decoded = [decode_clip(clip, config) for clip in pickle.loads(row["clips"])]
+    return {"number": row["number"], "decoded": pickle.dumps(decoded, protocol=5)}
 
 
 def _evaluate_parts(
@@ -91,12 +90,12 @@ def _evaluate_parts(
     cpus = max(1, int(resources.get("CPU", 1)))
     workers = min(workers or max(1, cpus // 2), len(work.parts))
     threads = max(1, cpus // workers)
-    question = replace(
-        work.question,
-        references=tuple(_anywhere(one) for one in work.question.references),
-        precisions={_anywhere(one): precision for one, precision in work.question.precisions.items()},
+    config = replace(
+        work.config,
+        references=tuple(_anywhere(one) for one in work.config.references),
+        precisions={_anywhere(one): precision for one, precision in work.config.precisions.items()},
     )
-    without_parts = Work((), question, work.folder.absolute())
+    without_parts = Work((), config, work.folder.absolute())
     rows = [
         {"number": number, "clips": pickle.dumps([_found_anywhere(clip) for clip in clips])}
         for number, clips in work.parts
@@ -104,8 +103,8 @@ def _evaluate_parts(
     done = 0
     parts: Any = ray.data.from_items(rows, override_num_blocks=len(rows))
     results = parts.map(
-        hear_part,
-        fn_kwargs={"question": question},
+        decode_part,
+        fn_kwargs={"config": config},
         num_cpus=_READING_CPUS,
         concurrency=workers,
     ).map(

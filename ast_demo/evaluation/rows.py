@@ -1,4 +1,4 @@
-"""A labelled clip -> its row in the table of an evaluation: hear it, show it to each checkpoint, write down the answer.
+"""A labelled clip -> its row in the table of an evaluation: decode it, show it to each checkpoint, write down the answer.
 
 Every engine that evaluates, on this machine or on many, calls these functions. A clip takes the same path as in
 `inspection`, so its row holds what Inspect shows of it.
@@ -6,34 +6,31 @@ Every engine that evaluates, on this machine or on many, calls these functions. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
-
-import numpy as np
 
 from ast_demo.audio import Waveform, measure_clip, to_flac
 from ast_demo.data import LabelledClip, read_clip
 from ast_demo.errors import AudioError, CheckpointError
-from ast_demo.explain import QUICK_PARAMETERS, MapFacts, Mistake, explain_mistake, rollout_map
+from ast_demo.evaluation.columns import column, columns_of, columns_of_mistake, true_labels
+from ast_demo.explain import QUICK_PARAMETERS, Mistake, explain_mistake, rollout_map
 from ast_demo.figures import map_thumbnail, spectrogram_thumbnail
 from ast_demo.inference import Precision, run_elsewhere
-from ast_demo.inspection import Inspection, inspect_batch, inspect_recordings, match_key
+from ast_demo.inspection import Inspection, inspect_batch, inspect_recordings
 from ast_demo.models import Checkpoint, CheckpointFacts
 from ast_demo.runtime import is_lent, map_in_threads, slices
 
 _BATCH_BYTES, _MOST_A_BATCH = 64_000_000, 16
 _FLOAT32_BYTES = 4
-# Class relevance for the label that was predicted, and for the one that is true.
-PICTURES_OF_A_MISTAKE = ("relevance_predicted", "relevance_true")
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked of every clip.
+class EvaluationConfig:
+    """How clips are evaluated: what their rows depend on beside the clips themselves.
 
     Attributes:
         references: Names, folders or Hub ids of the checkpoints.
@@ -54,31 +51,39 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A clip that was decoded, and its row so far.
+class DecodedClip:
+    """A clip that was decoded, and what does not depend on any checkpoint.
 
     Attributes:
-        waveform: None where the clip cannot be read; the row then says why.
-        row: Grows with what each checkpoint says.
+        waveform: None where the clip cannot be read; the columns then say why.
+        columns: The first part of its row.
     """
 
     clip: LabelledClip
     waveform: Waveform | None
-    row: dict[str, Any]
+    columns: Mapping[str, Any]
 
 
-def column(field: str, checkpoint: str) -> str:
-    """Name of a column that belongs to one checkpoint."""
-    return f"{field} ({checkpoint})"
+@dataclass(frozen=True)
+class Answer:
+    """What one checkpoint said of one clip.
+
+    Attributes:
+        place: Which of the clips.
+        columns: The part of its row that this checkpoint adds, once it is described and drawn.
+    """
+
+    place: int
+    columns: Future[dict[str, Any]]
 
 
-def hear(clip: LabelledClip, question: Question) -> Heard:
+def decode_clip(clip: LabelledClip, config: EvaluationConfig) -> DecodedClip:
     """Decode a clip, and say of it what does not depend on any checkpoint."""
     try:
-        waveform = read_clip(clip, max_s=question.max_clip_s)
+        waveform = read_clip(clip, max_s=config.max_clip_s)
     except AudioError as error:
-        return Heard(clip, None, {"clip": clip.name, "unreadable": str(error)})
-    row: dict[str, Any] = {
+        return DecodedClip(clip, None, {"clip": clip.name, "unreadable": str(error)})
+    columns: dict[str, Any] = {
         "clip": clip.name,
         "label": clip.label,
         "unreadable": None,
@@ -86,55 +91,70 @@ def hear(clip: LabelledClip, question: Question) -> Heard:
         "duration_s": waveform.duration_s,
         **asdict(measure_clip(waveform)),
     }
-    row |= {name: value for name, value in clip.columns.items() if name not in row}
-    return Heard(clip, waveform, row)
+    more = {name: value for name, value in clip.columns.items() if name not in columns}
+    return DecodedClip(clip, waveform, columns | more)
 
 
-def answer(
-    heard: Sequence[Heard], question: Question, load: Callable[[str], Checkpoint], pool: Executor
-) -> Generator[Future[None], None, None]:
+def show_clips(
+    decoded: Sequence[DecodedClip], config: EvaluationConfig, load: Callable[[str], Checkpoint], pool: Executor
+) -> Generator[Answer, None, None]:
     """Show clips to the checkpoints. One checkpoint after the other sees all of them, so that a cache that is too
     small for all checkpoints loads each once and not once a clip.
 
     Args:
         load: Gives the checkpoint of a reference.
-        pool: Describes and draws in the background; of one thread, so that columns keep their order.
+        pool: Describes and draws in the background.
 
     Raises:
         CheckpointError: This machine would compute in another precision than the evaluation.
 
     Yields:
-        For each clip and checkpoint, a future that is done when the clip's row holds the answer.
+        An answer for each clip that can be read and each checkpoint, in the order of the checkpoints.
     """
-    readable = [one for one in heard if one.waveform is not None]
-    for reference in question.references:
+    readable = [place for place, one in enumerate(decoded) if one.waveform is not None]
+    pictured = False  # a clip's spectrogram is that of the first checkpoint that has one
+    for reference in config.references:
         checkpoint = load(reference)
-        wanted = question.precisions.get(reference, checkpoint.precision)
+        wanted = config.precisions.get(reference, checkpoint.precision)
         if checkpoint.precision != wanted:
             raise CheckpointError(
                 f"{checkpoint.facts.name!r} would be computed in {checkpoint.precision} here, but this evaluation is "
                 f"in {wanted}. Set AST_DEMO_PRECISION to the one or the other."
             )
         size = clips_a_batch(checkpoint.facts)
-        batches = [readable[some] for some in slices(len(readable), size)]
-        look = partial(_look, checkpoint=checkpoint, question=question)
+        batches = [[decoded[place] for place in readable[some]] for some in slices(len(readable), size)]
+        places = iter(readable)
+        pictures_it = checkpoint.facts.grid is not None and not pictured
+        inspect_all = partial(_inspect_batch, checkpoint=checkpoint, config=config)
         # 🤗 Transformers hangs notes on a model that runs as a sequence, and a lent GPU is asked for one call at a time.
         at_once = checkpoint.facts.grid is not None and not is_lent(run_elsewhere)
-        with closing(map_in_threads(look, batches) if at_once else (look(batch) for batch in batches)) as looked_at:
-            for seen in looked_at:
-                for one, inspection, mistake in seen:
-                    yield pool.submit(_describe, one, inspection, question.label_map, mistake)
+        with closing(
+            map_in_threads(inspect_all, batches) if at_once else (inspect_all(batch) for batch in batches)
+        ) as inspected:
+            for batch in inspected:
+                for clip, inspection, mistake in batch:
+                    columns = pool.submit(_describe, clip, inspection, config.label_map, mistake, pictures_it)
+                    yield Answer(next(places), columns)
+        pictured = pictured or pictures_it
 
 
-def _look(
-    heard: Sequence[Heard], checkpoint: Checkpoint, question: Question
-) -> list[tuple[Heard, Inspection, Mistake | None]]:
+def make_rows(decoded: Sequence[DecodedClip], answers: Iterable[Answer]) -> list[dict[str, Any]]:
+    """The rows of these clips: their own columns, then those of each checkpoint. What failed is raised here."""
+    rows = [dict(one.columns) for one in decoded]
+    for answer in answers:
+        rows[answer.place] |= answer.columns.result()
+    return rows
+
+
+def _inspect_batch(
+    decoded: Sequence[DecodedClip], checkpoint: Checkpoint, config: EvaluationConfig
+) -> list[tuple[LabelledClip, Inspection, Mistake | None]]:
     """Show a batch of readable clips to a checkpoint."""
-    show = inspect_recordings if question.windows else inspect_batch
-    inspections = show([one.waveform for one in heard if one.waveform is not None], checkpoint)
+    show = inspect_recordings if config.windows else inspect_batch
+    inspections = show([one.waveform for one in decoded if one.waveform is not None], checkpoint)
     return [
-        (one, inspection, _explain(one.clip, inspection, checkpoint, question))
-        for one, inspection in zip(heard, inspections, strict=True)
+        (one.clip, inspection, _explain(one.clip, inspection, checkpoint, config))
+        for one, inspection in zip(decoded, inspections, strict=True)
     ]
 
 
@@ -150,12 +170,14 @@ def clips_a_batch(facts: CheckpointFacts) -> int:
     return max(1, min(_MOST_A_BATCH, _BATCH_BYTES // n_bytes))
 
 
-def _explain(clip: LabelledClip, inspection: Inspection, checkpoint: Checkpoint, question: Question) -> Mistake | None:
+def _explain(
+    clip: LabelledClip, inspection: Inspection, checkpoint: Checkpoint, config: EvaluationConfig
+) -> Mistake | None:
     """Why a prediction is wrong; none where it is right, has no patch grid, or is not to be explained."""
     facts = checkpoint.facts
-    wanted = facts.n_parameters <= QUICK_PARAMETERS if question.explain is None else question.explain
+    wanted = facts.n_parameters <= QUICK_PARAMETERS if config.explain is None else config.explain
     prediction = inspection.prediction
-    best, true = int(prediction.scores.argmax()), _true_labels(clip, inspection, question.label_map)
+    best, true = int(prediction.scores.argmax()), true_labels(clip, inspection, config.label_map)
     if not wanted or facts.grid is None or best in true:
         return None
     nearest = max(true, key=lambda index: float(prediction.scores[index]), default=None)
@@ -164,83 +186,14 @@ def _explain(clip: LabelledClip, inspection: Inspection, checkpoint: Checkpoint,
     )
 
 
-def _describe(heard: Heard, inspection: Inspection, label_map: Mapping[str, str], mistake: Mistake | None) -> None:
-    row, name = heard.row, inspection.checkpoint.name
-    row |= _columns_of(inspection, heard.clip, label_map)
-    row |= _columns_of_mistake(inspection, mistake)
-    on_grid = inspection.spectrogram is not None
-    if on_grid and not isinstance(row.get("spectrogram"), bytes):  # the first checkpoint's that has one
-        row["spectrogram"] = spectrogram_thumbnail(inspection)
-    shown = on_grid and not row[column("correct", name)]
-    row[column("rollout", name)] = map_thumbnail(inspection, rollout_map(inspection)) if shown else None
-
-
-def _columns_of_mistake(inspection: Inspection, mistake: Mistake | None) -> dict[str, Any]:
-    """What the table says of why a prediction is wrong; empty cells where nothing was explained."""
-    values: dict[str, Any] = dict.fromkeys((*(one.name for one in fields(MapFacts)), *PICTURES_OF_A_MISTAKE))
-    if mistake is not None:
-        values |= asdict(mistake.facts)
-        for name, relevance in zip(PICTURES_OF_A_MISTAKE, (mistake.predicted, mistake.true), strict=True):
-            values[name] = relevance and map_thumbnail(inspection, relevance)
-    return {column(field, inspection.checkpoint.name): value for field, value in values.items()}
-
-
-def _columns_of(inspection: Inspection, clip: LabelledClip, label_map: Mapping[str, str]) -> dict[str, Any]:
-    """What the table says of a clip and one checkpoint."""
-    prediction, facts = inspection.prediction, inspection.checkpoint
-    true = _true_labels(clip, inspection, label_map)
-    top = prediction.top(3)
-    order = np.argsort(-prediction.scores, kind="stable")
-    best = int(order[0])
-    margin = float(prediction.scores[order[0]] - prediction.scores[order[1]]) if len(order) > 1 else 1.0
-    # A prediction that is one of the clip's labels is spelled as the data spell it.
-    spelled = dict(zip(true, clip.labels, strict=True))
-    values = {
-        "prediction": spelled.get(best, _spelling(prediction.labels[best], label_map)),
-        "confidence": float(prediction.scores[best]),
-        "correct": best in true,
-        "loss": _loss(prediction.logits, true, facts.activation),
-        "margin": margin,
-        "entropy_bits": _entropy(prediction.scores),
-        "top_3": ", ".join(f"{label} {score:.1%}" for label, score in top),
-        "padding_share": inspection.padding_share,
-        "truncated_s": inspection.truncated_s,
-        "window_start_s": inspection.waveform.start_s,  # of what is pictured; the scores are of all windows
-        "rollout_on_padding": float(inspection.rollout.padding_share[-1]),
-        "scores": prediction.scores.astype(np.float32),
-        "embedding": prediction.embedding.astype(np.float32),
-    }
-    return {column(field, facts.name): value for field, value in values.items()}
-
-
-def _true_labels(clip: LabelledClip, inspection: Inspection, label_map: Mapping[str, str]) -> list[int]:
-    """Places of the clip's labels among the checkpoint's."""
-    keys = [match_key(label) for label in inspection.prediction.labels]
-    return [keys.index(label_key(label, label_map)) for label in clip.labels]
-
-
-def label_key(label: str, label_map: Mapping[str, str]) -> str:
-    mapped = {match_key(name): match_key(other) for name, other in label_map.items()}
-    return mapped.get(match_key(label), match_key(label))
-
-
-def _spelling(label: str, label_map: Mapping[str, str]) -> str:
-    """A checkpoint's label as the data call it."""
-    return {match_key(other): name for name, other in label_map.items()}.get(match_key(label), label)
-
-
-def _loss(logits: np.ndarray, true: Sequence[int], activation: str) -> float:
-    """Cross-entropy of the one label, or the mean binary cross-entropy over all labels, in nats."""
-    values = logits.astype(np.float64)
-    if activation == "softmax" and len(true) == 1:
-        return float(np.logaddexp.reduce(values) - values[true[0]])
-    target = np.zeros(len(values))
-    target[list(true)] = 1
-    return float((np.logaddexp(0, values) - target * values).mean())
-
-
-def _entropy(scores: np.ndarray) -> float:
-    """Of the scores scaled to a sum of 1, in bits."""
-    shares = scores / scores.sum()
-    shares = shares[shares > 0]
-    return float(-(shares * np.log2(shares)).sum())
+def _describe(
+    clip: LabelledClip, inspection: Inspection, label_map: Mapping[str, str], mistake: Mistake | None, pictures_it: bool
+) -> dict[str, Any]:
+    """The columns of one checkpoint; with the spectrogram of the clip, where `pictures_it` says so."""
+    name = inspection.checkpoint.name
+    columns = columns_of(inspection, clip, label_map) | columns_of_mistake(inspection, mistake)
+    if pictures_it:
+        columns["spectrogram"] = spectrogram_thumbnail(inspection)
+    shown = inspection.spectrogram is not None and not columns[column("correct", name)]
+    columns[column("rollout", name)] = map_thumbnail(inspection, rollout_map(inspection)) if shown else None
+    return columns

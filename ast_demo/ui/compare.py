@@ -19,6 +19,7 @@ from ast_demo.inspection import MOST, Comparison, Inspection, compare, describe,
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from ast_demo.ui import components, files, html
+from ast_demo.ui.accessibility import answer_for_ears
 from ast_demo.ui.background import Done, follow
 
 _PICTURES = {
@@ -60,6 +61,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Ta
                 to_inspect = gr.Button("Inspect this clip", size="sm", elem_id="to-inspect")
             components.sample_buttons(clip, "compare-samples")
     message = gr.HTML(elem_id="compare-message", elem_classes="message")
+    answer = answer_for_ears("compare-answer")
     agreement = gr.HTML(elem_id="agreement")
     with gr.Row(elem_id="compare-columns", equal_height=False):
         columns = [_column(number) for number in range(MOST)]
@@ -67,7 +69,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Ta
     with gr.Accordion("Downloads", open=False, visible=False, elem_id="compare-downloads") as downloads_panel:
         downloads = gr.Files(interactive=False, show_label=False)
 
-    results: list[Component | gr.Column] = [kept, message, agreement, facts, downloads_panel, downloads]
+    results: list[Component | gr.Column] = [kept, message, answer, agreement, facts, downloads_panel, downloads]
     for column in columns:
         results += [column.panel, column.text, *column.pictures.values(), column.no_grid]
 
@@ -75,7 +77,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Ta
         alert = f'<p role="alert">{escape(complaint)}</p>' if complaint else ""
         panels = {column.panel: gr.update(visible=False) for column in columns}
         hidden = {downloads_panel: gr.update(visible=False), downloads: None}
-        return {kept: None, message: alert, agreement: "", facts: "", **hidden, **panels}
+        return {kept: None, message: alert, answer: "", agreement: "", facts: "", **hidden, **panels}
 
     def fill(comparison: Comparison, references: list[str], look: Look) -> dict[Any, object]:
         folder = files.result_folder()
@@ -83,6 +85,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Ta
         values: dict[Any, object] = {
             kept: folder,
             message: "".join(f"<p>{escape(note)}</p>" for note in comparison.waveform.notes),
+            answer: " ".join(map(escape, describe(comparison))),
             agreement: _agreement(comparison),
             facts: _facts(comparison),
             downloads_panel: gr.update(visible=True),

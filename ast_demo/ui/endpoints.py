@@ -22,7 +22,7 @@ from ast_demo.models import CheckpointCache, default_checkpoint, shipped_names
 from ast_demo.settings import Settings
 from ast_demo.ui import compare as compare_tab
 from ast_demo.ui import components, files
-from ast_demo.ui.evaluate import tab as evaluate_tab
+from ast_demo.ui.evaluate import running
 
 
 def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
@@ -81,7 +81,7 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
             finally:  # here, as who hangs up leaves before the work has noticed, which would make the folder again
                 shutil.rmtree(folder, ignore_errors=True)
 
-        for news in evaluate_tab.follow_evaluation(run):
+        for news in running.follow_evaluation(run):
             yield _summary(news) if isinstance(news, Evaluation) else {"progress": news}
 
     shipped = shipped_names()

@@ -25,11 +25,12 @@ from ast_demo.models import CheckpointCache, default_checkpoint
 from ast_demo.runtime import UPLOADS, Room, keep_small, visitors_folder
 from ast_demo.settings import Settings
 from ast_demo.spotlight import Viewers, route
-from ast_demo.ui import compare, components, gradio_limits
+from ast_demo.ui import accessibility, compare, components, gradio_limits
 from ast_demo.ui.connections import bound_connections
 from ast_demo.ui.endpoints import add_endpoints
 from ast_demo.ui.evaluate import data_choice
 from ast_demo.ui.evaluate import tab as evaluate
+from ast_demo.ui.evaluate.mistakes import build_bar
 from ast_demo.ui.inspect import tab as inspect
 from ast_demo.ui.log import keep_content_out_of_the_log, log_failure
 from ast_demo.ui.middleware import BoundsMiddleware, health, sentence_for_wrong_form
@@ -66,6 +67,7 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
         )
         with gr.Tabs() as tabs:
             with gr.Tab("Inspect", id="inspect"):
+                bar = build_bar()
                 inspected = inspect.build_tab(checkpoints, settings)
             with gr.Tab("Compare", id="compare"):
                 compared = compare.build_tab(checkpoints, settings)
@@ -78,7 +80,6 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
         for here, there, tab in (
             (inspected, compared, "compare"),
             (compared, inspected, "inspect"),
-            (evaluated, inspected, "inspect"),
         ):
             here.leave.click(
                 lambda clip, tab=tab: (clip, gr.Tabs(selected=tab)),
@@ -86,6 +87,7 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
                 [there.clip, tabs],
                 api_visibility="private",
             )
+        evaluate.connect_to_inspect(evaluated, bar, tabs, inspected)
         inspected.add.click(
             _add_clip,
             [evaluated.data.added, inspected.clip, inspected.label],
@@ -190,7 +192,8 @@ def _serve(
         server_port=port,
         theme=_theme(),
         css_paths=_FOLDER / "style.css",
-        head='<meta name="viewport" content="width=device-width, initial-scale=1">',
+        head='<meta name="viewport" content="width=device-width, initial-scale=1">' + accessibility.script(),
+        i18n=accessibility.words(),
         footer_links=[],
         max_file_size=int(settings.max_upload_mb * 1e6),
         state_session_capacity=settings.max_visitors,
@@ -235,6 +238,14 @@ def _theme() -> gr.themes.Base:
         button_primary_background_fill="#0b7a75",
         button_primary_background_fill_hover="#096661",
         button_primary_text_color="#ffffff",
+        button_primary_background_fill_dark="#0b7a75",
+        button_primary_background_fill_hover_dark="#096661",
+        link_text_color="#0b7a75",
+        link_text_color_hover="#096661",
+        link_text_color_visited="#0b7a75",
+        link_text_color_dark="#3fd0c4",
+        link_text_color_hover_dark="#7fe3da",
+        link_text_color_visited_dark="#3fd0c4",
         color_accent="#0b7a75",
         slider_color="#0b7a75",
         slider_color_dark="#3fd0c4",

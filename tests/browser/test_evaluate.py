@@ -12,11 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import soundfile
-from playwright.sync_api import Response, expect
+from playwright.sync_api import Page, Response, expect
 
 from ast_demo.data.reading import read_labelled_clips
-from ast_demo.evaluation.run import column, evaluate
-from ast_demo.models.loading import default_checkpoint, load_checkpoint
+from ast_demo.evaluation import column, evaluate
+from ast_demo.models.loading import default_checkpoint, load_checkpoint, shipped_names
 from tests.browser.visitor import WAIT_MS, Visitor
 from tests.clips import SAMPLES
 
@@ -32,6 +32,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for file in sorted((SAMPLES / label).glob("*.ogg"))[:2]:
                 zipped.write(file, f"{label}/{file.name}")
         zipped.writestr("rain/broken.ogg", b"no sound")
+    return path
+
+
+def pack(path: Path, folders: dict[str, str]) -> Path:
+    """A ZIP: two samples of each label, in the folder that is given for it."""
+    with zipfile.ZipFile(path, "w") as zipped:
+        for label, folder in folders.items():
+            for file in sorted((SAMPLES / label).glob("*.ogg"))[:2]:
+                zipped.write(file, f"{folder}/{file.name}")
     return path
 
 
@@ -83,6 +92,76 @@ def test_a_zip_is_evaluated_and_a_mistake_opens_in_inspect(visitor: Visitor, arc
     (tmp_path / "downloaded.parquet").write_bytes(page.request.get(addresses["evaluation.parquet"]).body())
     downloaded = pd.read_parquet(tmp_path / "downloaded.parquet")
     assert list(downloaded[column("prediction", name)]) == list(expected.table[column("prediction", name)])
+
+
+def test_few_labels_of_many_are_averaged_over_those_of_the_data(visitor: Visitor, tmp_path: Path) -> None:
+    """Rain that is called rooster, and sevens: two labels of twenty, and predictions of a third."""
+    name = "sounds-and-digits-16-16"
+    archive = pack(tmp_path / "clips.zip", {"rain": "rooster", "7": "7"})
+    table = evaluate(read_labelled_clips(archive), [name], load_checkpoint, tmp_path / "expected").table
+    page = visitor.page
+    start_evaluation(visitor, archive, name)
+    results = page.locator("#evaluate-results")
+    expect(results).to_be_visible(timeout=WAIT_MS)
+    predicted = table[column("prediction", name)]
+    assert set(predicted) - {"rooster", "7"}
+    recalls = {label: (predicted[table["label"] == label] == label).mean() for label in ("rooster", "7")}
+    of_each = page.locator("#evaluate-labels")
+    for label, recall in recalls.items():
+        row = of_each.locator("tr", has=page.locator("th", has_text=re.compile(f"^{label}$")))
+        cells = row.locator("td").all_inner_texts()
+        assert cells[:1] + cells[2:3] == ["2", f"{recall:.0%}"]
+    macro = results.get_by_role("row", name="macro recall").get_by_role("cell")
+    expect(macro).to_have_text(f"{sum(recalls.values()) / 2:.1%}")
+    expect(results).to_contain_text("Macro: the mean over the 2 labels that the clips have")
+    expect(of_each).to_contain_text("No clip has these labels.")
+
+
+def test_a_mistake_comes_to_inspect_with_its_checkpoint_its_label_and_a_way_back(
+    visitor: Visitor, tmp_path: Path
+) -> None:
+    (name,) = {*shipped_names()} - {default_checkpoint()}
+    archive = pack(tmp_path / "clips.zip", {"rain": "rooster", "rooster": "rain", "7": "7"})
+    table = evaluate(read_labelled_clips(archive), [name], load_checkpoint, tmp_path / "expected").table
+    wrong = table[~table[column("correct", name)]].sort_values(column("loss", name), ascending=False)
+    page = visitor.page
+    start_evaluation(visitor, archive, name)
+    expect(page.locator("#evaluate-results")).to_be_visible(timeout=WAIT_MS)
+    page.locator("#mistakes .cell-wrap:visible", has_text=wrong.iloc[0]["clip"]).first.click()
+    expect(page.locator("#mistake")).to_be_visible(timeout=WAIT_MS)
+    page.wait_for_timeout(1500)
+    assert is_seen(page, "#mistake")
+    page.locator("#mistake-inspect").click()
+    bar, label = page.locator("#from-mistakes"), page.get_by_label("What it really is")
+    page.locator("#add").get_by_role("button", name="Add this clip to an evaluation").click()
+    before = ""
+    for place, mistake in enumerate(wrong.head(2).to_dict("records"), start=1):
+        visitor.wait_for_result(instead_of=before)
+        before = visitor.source("rollout")
+        expect(page.get_by_label("Checkpoint", exact=True)).to_have_value(name)
+        expect(label).to_have_value(mistake["label"], timeout=WAIT_MS)
+        expect(bar).to_contain_text(f"Mistake {place} of {len(wrong)}")
+        assert is_seen(page, "#from-mistakes")
+        expect(page.locator("#scores li").first).to_contain_text(
+            mistake[column("prediction", name)].replace("_", " "), timeout=WAIT_MS
+        )
+        if place == 1:
+            page.locator("#next-mistake").click()
+    page.locator("#back-to-mistakes").click()
+    expect(page.locator("#mistakes")).to_be_visible()
+    page.wait_for_timeout(1500)
+    assert is_seen(page, "#mistakes")
+    page.get_by_role("tab", name="Inspect").click()
+    expect(bar).to_be_visible()
+    visitor.upload(SAMPLES / "rain" / "drizzle.ogg")  # another clip: no mistake of that list
+    visitor.wait_for_result(instead_of=before)
+    expect(bar).to_be_hidden(timeout=WAIT_MS)
+
+
+def is_seen(page: Page, selector: str) -> bool:
+    """Whether an element begins where a visitor looks, in the upper half of the window."""
+    top = page.locator(selector).evaluate("element => element.getBoundingClientRect().top")
+    return -5 <= top <= page.viewport_size["height"] / 2
 
 
 def test_an_inspected_clip_is_added_to_an_evaluation(visitor: Visitor, archive: Path) -> None:
@@ -179,6 +258,8 @@ def test_a_mistake_is_heard_and_seen_in_spotlight(new_visitor: Callable[..., Vis
     worst = page.locator("#mistakes .cell-wrap:visible", has_text=".ogg").first.inner_text()
     page.locator("#explore").click()
     expect(page.locator("#spotlight iframe")).to_be_visible(timeout=WAIT_MS)
+    page.wait_for_timeout(1500)
+    assert is_seen(page, "#spotlight")
     frame = page.frame_locator("#spotlight iframe")
     # The mistakes come first, the worst of them at the top.
     top = frame.locator("[data-rowindex='0'][data-columnindex='0']")

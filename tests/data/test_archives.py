@@ -18,7 +18,7 @@ import pytest
 from ast_demo.data.clips import ReadingOptions
 from ast_demo.data.reading import read_labelled_clips, read_labelled_clips_of_visitor
 from ast_demo.errors import DataError
-from ast_demo.evaluation.run import evaluate
+from ast_demo.evaluation import evaluate
 from ast_demo.models.loading import load_checkpoint
 from ast_demo.settings import PUBLIC, Settings
 from tests.clips import encode, tone

@@ -18,9 +18,9 @@ import soundfile
 from ast_demo.audio.decoding import SAMPLE_RATE
 from ast_demo.data.clips import LabelledClip
 from ast_demo.errors import SettingsError
+from ast_demo.evaluation import PICTURES_OF_A_MISTAKE, EvaluationConfig
 from ast_demo.evaluation.engine import Work
 from ast_demo.evaluation.ray_engine import ray_engine
-from ast_demo.evaluation.rows import PICTURES_OF_A_MISTAKE, Question
 from ast_demo.models.loading import load_checkpoint
 from ast_demo.settings import Settings
 from tests.clips import REPOSITORY, noise, tone
@@ -128,7 +128,7 @@ def test_an_address_without_a_cluster_gets_a_sentence(address: str, tmp_path: Pa
     clip = LabelledClip("a.wav", b"", ("dog",))
     run = ray_engine(Settings(), address=address)
     with pytest.raises(SettingsError, match=rf"There is no Ray cluster at '{address}': "):
-        run(Work(((0, (clip,)),), Question(()), tmp_path), load_checkpoint, lambda done: None)
+        run(Work(((0, (clip,)),), EvaluationConfig(()), tmp_path), load_checkpoint, lambda done: None)
 
 
 def test_without_ray_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,8 @@ from sklearn.metrics import accuracy_score, f1_score
 from ast_demo.audio.decoding import SAMPLE_RATE, read_audio
 from ast_demo.data.reading import read_labelled_clips
 from ast_demo.errors import AstDemoError, CheckpointError, DataError
+from ast_demo.evaluation import PICTURES_OF_A_MISTAKE, column, evaluate, read_evaluation
 from ast_demo.evaluation import rows as evaluation_rows
-from ast_demo.evaluation.rows import PICTURES_OF_A_MISTAKE
-from ast_demo.evaluation.run import column, evaluate, read_evaluation
 from ast_demo.explain.mistakes import explain_mistake
 from ast_demo.figures import map_thumbnail
 from ast_demo.inspection.inspection import inspect

@@ -157,13 +157,30 @@ def test_no_such_patch_to_start_from(tiny: tuple[Checkpoint, ASTForAudioClassifi
         inspect_patch(inspection, checkpoint, 13, 0)
 
 
-def test_without_a_collector_the_model_is_what_it_was(tiny: tuple[Checkpoint, ASTForAudioClassification]) -> None:
-    checkpoint, eager = tiny
+def test_the_shared_model_is_what_it_was_after_a_clip_and_a_patch(
+    tiny: tuple[Checkpoint, ASTForAudioClassification],
+) -> None:
+    """Nothing is left on it of what was asked of it, and nobody who called it themselves hears of anything."""
+    checkpoint, _ = tiny
     values = torch.from_numpy(np.random.default_rng(2).standard_normal((2, 89, 43)).astype(np.float32))
-    with torch.inference_mode():
-        got, expected = checkpoint.model(values).logits, eager(values).logits
-    assert (got - expected).abs().max() < 1e-5
-    assert expected.std() > 0.1
+
+    def state() -> tuple[dict[str, torch.Tensor], torch.Tensor, set[str], str, bool]:
+        model = checkpoint.model
+        with torch.inference_mode():
+            logits = model(values).logits
+        weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+        return weights, logits, set(vars(model)), model.config._attn_implementation, model.training
+
+    before = state()
+    inspection = inspect(waveform(noise(0.61)), checkpoint)
+    inspect_patch(inspection, checkpoint, 3, 11)
+    after = state()
+    assert before[0].keys() == after[0].keys()
+    assert all(torch.equal(weight, after[0][name]) for name, weight in before[0].items())
+    assert torch.equal(before[1], after[1])
+    assert before[1].std() > 0.1
+    assert before[2:] == after[2:]
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in checkpoint.model.modules())
 
 
 # Planted answers.

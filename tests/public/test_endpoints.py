@@ -22,7 +22,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from ast_demo.audio.decoding import read_audio
 from ast_demo.data.reading import read_labelled_clips
-from ast_demo.evaluation.run import evaluate
+from ast_demo.evaluation import evaluate
 from ast_demo.inspection.comparison import compare, summarise_comparison
 from ast_demo.inspection.inspection import inspect, summarise
 from ast_demo.models.loading import load_checkpoint, shipped_names

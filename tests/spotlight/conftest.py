@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from ast_demo.audio.decoding import SAMPLE_RATE
 from ast_demo.data.reading import read_labelled_clips
-from ast_demo.evaluation.run import Evaluation, evaluate, read_evaluation
+from ast_demo.evaluation import Evaluation, evaluate, read_evaluation
 from ast_demo.models.loading import load_checkpoint
 from ast_demo.settings import Settings
 from ast_demo.spotlight.proxy import route

@@ -17,7 +17,7 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from ast_demo.evaluation.run import Evaluation
+from ast_demo.evaluation import Evaluation
 from tests.spotlight.conftest import House
 
 # Files, other datasets, documentation; and ways to spell them that a careless proxy lets through.

@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ast_demo.evaluation.run import Evaluation, column
+from ast_demo.evaluation import Evaluation, column
 from ast_demo.explain.mistakes import MapFacts
-from ast_demo.spotlight.view import Issue, build_view, find_issues, summarise_rows, write_layout
+from ast_demo.spotlight.columns import summarise_rows
+from ast_demo.spotlight.issues import Issue, find_issues
+from ast_demo.spotlight.layout import write_layout
+from ast_demo.spotlight.view import build_view
 
 
 def with_columns(evaluation: Evaluation, **values: Any) -> Evaluation:

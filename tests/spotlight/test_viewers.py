@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from ast_demo.errors import DataError
-from ast_demo.evaluation.run import Evaluation
+from ast_demo.evaluation import Evaluation
 from ast_demo.settings import Settings
-from ast_demo.spotlight.view import write_layout
+from ast_demo.spotlight.layout import write_layout
 from ast_demo.spotlight.viewers import Viewers
 from tests.clips import REPOSITORY
 from tests.spotlight.conftest import LIMIT, House

@@ -15,7 +15,7 @@ import pytest
 
 from ast_demo.audio.decoding import read_audio
 from ast_demo.data.reading import read_labelled_clips
-from ast_demo.evaluation.run import evaluate
+from ast_demo.evaluation import evaluate
 from ast_demo.explain.faithfulness import STAGES, measure_trust
 from ast_demo.explain.methods import explain
 from ast_demo.inspection.inspection import inspect, inspect_patch, summarise

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ast_demo.evaluation import Evaluation, column
-from ast_demo.spotlight import describe_trust
+from ast_demo.data import sort_labels
+from ast_demo.evaluation import Evaluation, column, describe_trust
+from ast_demo.metrics import TITLES, explain_macro
 from ast_demo.ui import html
 
 _MOST = 50  # mistakes in the table
+_MOST_OPEN = 40  # labels whose rows are shown without a click
+_OF_A_LABEL = {"precision": "precision", "recall": "recall", "f1": "F1", "average_precision": "average precision"}
 
 
 def worst(result: Evaluation) -> Any:
@@ -50,17 +54,59 @@ def captions(row: Any, name: str) -> dict[str, str]:
 
 
 def metrics_table(result: Evaluation) -> str:
-    shown = ("clips", "accuracy", "precision", "recall", "f1", "map", "calibration_error")
-    head = "".join(f"<th>{escape(name)}</th>" for name in result.checkpoints)
-    body = ""
-    for key in shown:
-        values = [result.metrics[name].get(key) for name in result.checkpoints]
-        if any(value is not None for value in values):
-            cells = "".join(f"<td>{value if key == 'clips' else f'{value:.1%}'}</td>" for value in values)
-            body += f"<tr><th>{key.replace('_', ' ')}</th>{cells}</tr>"
+    """The metrics of each checkpoint, and whether one is better than another."""
+    metrics = [result.metrics[name] for name in result.checkpoints]
+    rows = {
+        title: [f"{one[key]:,}" if key == "clips" else f"{one[key]:.1%}" for one in metrics]
+        for key, title in TITLES.items()
+        if all(key in one for one in metrics)
+    }
     sentences = "".join(f"<li>{escape(one['sentence'])}</li>" for one in result.comparisons)
-    table = f'<div class="scrolls"><table class="facts"><tr><th></th>{head}</tr>{body}</table></div>'
-    return f"<h3>How well they did</h3>{table}<ul>{sentences}</ul>"
+    macro = f'<p class="reading">{escape(explain_macro(metrics[0]["labels"]))}</p>'
+    return f"<h2>How well they did</h2>{_table(result.checkpoints, rows)}{macro}<ul>{sentences}</ul>"
+
+
+def labels_table(result: Evaluation) -> str:
+    """A row for each label that the data have; open at once where there are not too many."""
+    metrics = [result.metrics[name] for name in result.checkpoints]
+    shown = [key for key in _OF_A_LABEL if key in next(iter(metrics[0]["per_label"].values()))]
+    columns = [
+        _OF_A_LABEL[key] + (f", {name}" if len(metrics) > 1 else "") for name in result.checkpoints for key in shown
+    ]
+    rows = {
+        label: [str(one["clips"]), *(f"{by['per_label'][label][key]:.0%}" for by in metrics for key in shown)]
+        for label, one in ((label, metrics[0]["per_label"][label]) for label in sort_labels(metrics[0]["per_label"]))
+    }
+    others = "".join(
+        f"<p>{escape(name)} also said, of clips that are something else: "
+        + escape(", ".join(f"{label} ({times})" for label, times in one["only_predicted"].items()))
+        + ". No clip has these labels.</p>"
+        for name, one in zip(result.checkpoints, metrics, strict=True)
+        if one["only_predicted"]
+    )
+    is_open = " open" if len(rows) <= _MOST_OPEN else ""
+    return f"<details{is_open}><summary>Each label</summary>{_table(('count', *columns), rows)}{others}</details>"
+
+
+def _table(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(value)}</td>" for value in values)}</tr>'
+        for name, values in rows.items()
+    )
+    return f'<div class="scrolls" tabindex="0"><table class="facts"><tr><td></td>{head}</tr>{body}</table></div>'
+
+
+def in_a_sentence(result: Evaluation) -> str:
+    """What came of it, for those who hear the page."""
+    told = "; ".join(
+        f"{name}: accuracy {one['accuracy']:.1%}, macro recall {one['recall']:.1%}"
+        for name, one in result.metrics.items()
+    )
+    clips = next(iter(result.metrics.values()))["clips"]
+    missing = f", {len(result.unreadable)} could not be read" if result.unreadable else ""
+    better = " ".join(one["sentence"] for one in result.comparisons)
+    return escape(f"Evaluated {clips} clips{missing}. {told}. {better}".strip())
 
 
 def notes_list(result: Evaluation, precision_note: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 
 from ast_demo import export, figures
 from ast_demo.audio import read_audio
@@ -38,6 +39,7 @@ class InspectTab(components.Tab):
 
     label: gr.Dropdown  # what the clip is
     add: gr.Button  # adds it to an evaluation
+    arrived: Dependency  # the event at the end of which another clip is shown
 
 
 @dataclass(frozen=True)
@@ -341,7 +343,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             api_visibility="private",
             **pool,
         )
-    return InspectTab(clip, checkpoint, to_compare, label, add)
+    return InspectTab(clip, checkpoint, to_compare, label, add, run)
 
 
 def _draw_into_folder(clip: str, inspection: Inspection, reference: str, look: Look) -> Shown:
