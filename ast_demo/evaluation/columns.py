@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ast_demo.data import LabelledClip
+from ast_demo.data import LabelledClip, match_key
 from ast_demo.explain import MapFacts, Mistake
 from ast_demo.figures import map_thumbnail
-from ast_demo.inspection import Inspection, match_key
+from ast_demo.inspection import Inspection
 
 # Class relevance for the label that was predicted, and for the one that is true.
 PICTURES_OF_A_MISTAKE = ("relevance_predicted", "relevance_true")

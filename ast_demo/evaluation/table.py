@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ast_demo.data import LABEL_SEPARATOR, LabelledClips
+from ast_demo.data import LABEL_SEPARATOR, LabelledClips, match_key
 from ast_demo.errors import DataError, cannot_write
 from ast_demo.evaluation.columns import column, label_key
 from ast_demo.evaluation.embedding_map import fit_coordinates, place_others, spread
 from ast_demo.evaluation.parts import common_schema, read_parts, write_table
 from ast_demo.evaluation.results import METRICS_FILE, TABLE_FILE, Evaluation, is_heavy, read_evaluation
 from ast_demo.figures import confusion_figure, reliability_figure, to_png
-from ast_demo.inspection import match_key
 from ast_demo.metrics import compare_correctness, score_multi_label, score_single_label
 from ast_demo.models import CheckpointFacts
 
