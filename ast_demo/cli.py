@@ -410,6 +410,22 @@ def finetune(
 
 
 @app.command()
+def export(
+    checkpoint: Annotated[str, typer.Argument(help=_CHECKPOINT_HELP)],
+    output: Annotated[Path, typer.Option(help="Folder of the files.")],
+    attention: Annotated[
+        bool, typer.Option("--attention", help="The model also gives the mean of each layer's heads, for rollout.")
+    ] = False,
+) -> None:
+    """Write a checkpoint as ONNX with its spectrogram inside, also with 8-bit weights: onnxruntime alone runs it."""
+    from ast_demo.export import export_onnx
+    from ast_demo.models import load_checkpoint
+
+    for path in export_onnx(load_checkpoint(checkpoint, read_settings()), output, attention=attention):
+        typer.echo(f"Wrote {path}", err=True)
+
+
+@app.command()
 def checkpoints() -> None:
     """List the checkpoints that can be loaded now."""
     from ast_demo.models import catalogue

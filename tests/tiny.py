@@ -31,6 +31,11 @@ SHIPPED_SIZE = {
     "num_mel_bins": 128,
     "patch_size": 16,
 }
+# AST as published but for its depth: 1214 tokens, 12 heads of 64.
+BASE_WIDTH = {
+    **{"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "num_hidden_layers": 2},
+    **{"num_mel_bins": 128, "max_length": 1024, "patch_size": 16, "frequency_stride": 10, "time_stride": 10},
+}
 
 
 def build_model(seed: int = 0, labels: tuple[str, ...] = LABELS, **config: object) -> ASTForAudioClassification:

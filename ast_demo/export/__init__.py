@@ -11,11 +11,13 @@ from ast_demo.export.files import (
     write_inspection,
     write_map,
 )
+from ast_demo.export.onnx import export_onnx
 
 __all__ = [
     "describe_clip",
     "draw",
     "draw_comparison",
+    "export_onnx",
     "folder_of",
     "write_comparison",
     "write_inspection",

@@ -25,7 +25,7 @@ FFT_LENGTH = 512
 _FRAMES_AT_A_TIME = 512  # what is in work then stays in the processor's cache
 _PRE_EMPHASIS = 0.97
 _LOWEST_HZ, _HIGHEST_HZ = 20.0, SAMPLE_RATE / 2
-_FLOOR = 1.192092955078125e-07  # the single-precision epsilon, Kaldi's guard before the logarithm
+LOG_FLOOR = 1.192092955078125e-07  # the single-precision epsilon, Kaldi's guard before the logarithm
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class InputSettings:
     @property
     def silence_value(self) -> float:
         """What digital silence becomes: the floor of the logarithm, normalised."""
-        return (math.log(_FLOOR) - self.mean) / (2 * self.std)
+        return (math.log(LOG_FLOOR) - self.mean) / (2 * self.std)
 
     @property
     def duration_s(self) -> float:
@@ -105,6 +105,12 @@ def log_mel(samples: Tensor, n_mels: int = 128) -> Tensor:
 
 def _log_mel_of_frames(frames: Tensor, n_mels: int) -> Tensor:
     """(batch, frames, 400) in double precision to (batch, frames, n_mels) in single."""
+    power = torch.view_as_real(spectrum(frames)).float().square_().sum(dim=-1)
+    return (power @ filter_bank(n_mels).to(frames.device)).clamp_(min=LOG_FLOOR).log_()
+
+
+def spectrum(frames: Tensor) -> Tensor:
+    """(…, 400) in double precision to (…, 257) complex: a linear map, all of what is done to a frame before its power."""
     frames = frames - frames.mean(dim=-1, keepdim=True)
     # As long as the transform from the start: filling up there takes as long as all the rest.
     padded = frames.new_zeros(*frames.shape[:-1], FFT_LENGTH)
@@ -112,8 +118,7 @@ def _log_mel_of_frames(frames: Tensor, n_mels: int) -> Tensor:
     # Kaldi's pre-emphasis takes the first sample of a frame as its own predecessor.
     padded[..., 0] = frames[..., 0] * (1 - _PRE_EMPHASIS)
     padded[..., :FRAME_LENGTH] *= _window().to(frames.device)
-    power = torch.view_as_real(torch.fft.rfft(padded)).float().square_().sum(dim=-1)
-    return (power @ filter_bank(n_mels).to(frames.device)).clamp_(min=_FLOOR).log_()
+    return torch.fft.rfft(padded)
 
 
 def compute_spectrograms(waveforms: Sequence[Waveform], settings: InputSettings) -> list[Spectrogram]:

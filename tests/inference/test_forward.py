@@ -24,14 +24,7 @@ from tests.bounds import assert_exact
 from tests.clips import clips_of, noise, sample_clips, waveform
 from tests.inspection.test_inspection import bits
 from tests.reference import eager_attentions, exact_attentions, from_special_tokens, row_to_map, textbook_rollout
-from tests.tiny import SHIPPED_SIZE, build_model, save, save_tiny
-
-# AST as published but for its depth: 1214 tokens, 12 heads of 64.
-BASE_WIDTH = {
-    **{"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "num_hidden_layers": 2},
-    **{"num_mel_bins": 128, "max_length": 1024, "patch_size": 16, "frequency_stride": 10, "time_stride": 10},
-}
-
+from tests.tiny import BASE_WIDTH, SHIPPED_SIZE, build_model, save, save_tiny
 
 ROUTES = (exact_attentions, eager_attentions)
 
