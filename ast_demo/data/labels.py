@@ -16,6 +16,7 @@ from ast_demo.errors import DataError
 LABEL_SEPARATOR = ";"  # between the labels of one clip, where they are written in one cell
 _OTHER_SEPARATORS = ("|", ",")
 _MOST_SHOWN = 5
+_LARGEST_MAP = (1.0, 100_000, 8, 1000)  # megabytes, rows, columns, characters of a cell
 
 
 def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
@@ -102,18 +103,19 @@ def _as_text(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def read_label_map(path: str | Path, limits: TableLimits | None = None) -> dict[str, str]:
+def read_label_map(path: str | Path) -> dict[str, str]:
     """A CSV of two columns without a header: a label of the data, and what the checkpoints call it.
 
     Where the second cell is empty, the label is dropped.
 
     Raises:
-        DataError: It cannot be read, a row has not two cells, a label has no name, or is there twice.
+        DataError: It cannot be read or is larger than any map of labels, a row has not two cells, a label has no name,
+            or is there twice.
     """
     shown = f"the label map {Path(path).name!r}"
     mapped: dict[str, str] = {}
     targets: dict[str, str] = {}
-    for number, cells in read_cells(Path(path), shown, limits or TableLimits()):
+    for number, cells in read_cells(Path(path), shown, TableLimits(*_LARGEST_MAP)):
         while len(cells) > 2 and not cells[-1]:
             cells = cells[:-1]
         if len(cells) != 2:
