@@ -274,6 +274,8 @@ def _call_event(client: httpx.Client, event: int, data: list[Any]) -> tuple[str,
 
 
 def _sent(client: httpx.Client, value: Any, name: str) -> Any:
+    if isinstance(value, tuple):  # a name of its own, and content
+        name, value = value
     if not isinstance(value, bytes):
         return value
     return {"path": upload(client, name, value), "meta": {"_type": "gradio.FileData"}}

@@ -186,7 +186,7 @@ def _label_map(dice: random.Random, place: Place) -> Input:
         "",
         "",
         False,
-        text.encode("utf-8", "replace"),
+        ("labels.csv", text.encode("utf-8", "replace")),
         False,
     ]
     return Input("label map", event=place.events.get("start_4"), data=data, name="clips.zip")
