@@ -83,7 +83,7 @@ def evaluate(
     missing = tuple((number, part) for number, part in enumerate(parts) if number not in there)
     progress(finished, len(clips.clips))
     engine(Work(missing, config, folder), load, lambda done: progress(finished + done, len(clips.clips)))
-    return finish(folder, clips, facts, config.label_map)
+    return finish(folder, clips, facts, config.label_map, lambda: progress(len(clips.clips), len(clips.clips)))
 
 
 def _check_labels(clips: LabelledClips, facts: Sequence[CheckpointFacts], label_map: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,14 +26,22 @@ if TYPE_CHECKING:  # it takes half a second to import
 
 
 def finish(
-    folder: Path, clips: LabelledClips, facts: Sequence[CheckpointFacts], label_map: Mapping[str, str]
+    folder: Path,
+    clips: LabelledClips,
+    facts: Sequence[CheckpointFacts],
+    label_map: Mapping[str, str],
+    go_on: Callable[[], None],
 ) -> Evaluation:
-    """Put the parts together, and compute what needs all clips."""
+    """Put the parts together, and compute what needs all clips.
+
+    Args:
+        go_on: Called between any two steps: what it raises ends the work.
+    """
     import pyarrow as pa
 
     schema = common_schema(folder)
     plain = pa.schema([field for field in schema if not is_heavy(field)])
-    rows = pa.concat_tables(read_parts(folder, plain)).to_pandas()
+    rows = pa.concat_tables(_while(go_on, read_parts(folder, plain))).to_pandas()
     unreadable: dict[str, str] = {}
     if "unreadable" in rows:
         bad = rows[rows["unreadable"].notna()]
@@ -45,18 +53,21 @@ def finish(
     right = {name: rows[column("correct", name)].to_numpy(dtype=bool) for name in names}
     metrics = {}
     for one in facts:
+        go_on()
         scores = _read_vectors(folder, schema, column("scores", one.name)) if clips.multi_label else np.empty(0)
         metrics[one.name] = _score(rows, scores, one, clips.multi_label, label_map)
     comparisons = [compare_correctness(right[a], right[b], (a, b)) for a, b in combinations(names, 2)]
     summary = {"checkpoints": metrics, "comparisons": comparisons, "unreadable": unreadable}
     try:
-        write_table(_with_coordinates(folder, schema, names, len(rows)), folder / TABLE_FILE)
+        write_table(_with_coordinates(folder, schema, names, len(rows), go_on), folder / TABLE_FILE)
         (folder / METRICS_FILE).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if not clips.multi_label:
             for name in names:
+                go_on()
                 figure = confusion_figure(rows["label"].tolist(), rows[column("prediction", name)].tolist(), name)
                 file_name = re.sub(r"[^\w.-]+", "--", name)
                 (folder / f"confusion_{file_name}.png").write_bytes(to_png(figure))
+                go_on()
                 figure = reliability_figure(right[name], rows[column("confidence", name)].to_numpy(), name)
                 (folder / f"reliability_{file_name}.png").write_bytes(to_png(figure))
     except OSError as error:
@@ -64,16 +75,25 @@ def finish(
     return read_evaluation(folder, whole=False)
 
 
-def _with_coordinates(folder: Path, schema: pa.Schema, names: Sequence[str], n: int) -> Iterator[pa.Table]:
+def _while(go_on: Callable[[], None], tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    for table in tables:
+        go_on()
+        yield table
+
+
+def _with_coordinates(
+    folder: Path, schema: pa.Schema, names: Sequence[str], n: int, go_on: Callable[[], None]
+) -> Iterator[pa.Table]:
     """The readable rows, part by part, with the place of each on the map of each checkpoint's embeddings."""
     import pyarrow as pa
 
     fitted = spread(n)
     place = {}
     for name in names:
+        go_on()
         embeddings = _read_vectors(folder, schema, column("embedding", name), fitted)
         place[name] = place_others(embeddings, fit_coordinates(embeddings))
-    for table in _readable(folder, schema):
+    for table in _while(go_on, _readable(folder, schema)):
         if len(table) == 0:
             continue
         for name in names:
