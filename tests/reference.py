@@ -23,23 +23,31 @@ def eager_attentions(model: ASTForAudioClassification, values: np.ndarray) -> tu
 
 
 def exact_attentions(model: ASTForAudioClassification, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same in double precision: the library's own layers make their softmax in single precision, whatever they are."""
+    """The same in double precision, whatever the model is in."""
+    with torch.no_grad():
+        logits, attentions = in_double(model, values)
+    return logits.numpy(), torch.stack(attentions).numpy()
+
+
+def in_double(model: ASTForAudioClassification, values: np.ndarray) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Logits and each layer's attention, of which gradients can be taken.
+
+    Layer by layer: the library's own make their softmax in single precision, even of a model in double.
+    """
     model = copy.deepcopy(model).double()
     ast, attentions = model.audio_spectrogram_transformer, []
-    with torch.inference_mode():
-        hidden = ast.embeddings(torch.from_numpy(values[None]).double())
-        for layer in ast.layers:
-            attention, normed = layer.attention, layer.layernorm_before(hidden)
-            query, key, value = (
-                project(normed)[0].unflatten(-1, (attention.num_attention_heads, -1)).transpose(0, 1)
-                for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-            )
-            weights = (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1)
-            hidden = hidden + attention.o_proj((weights @ value).transpose(0, 1).flatten(1))
-            hidden = hidden + layer.mlp(layer.layernorm_after(hidden))
-            attentions.append(weights.numpy())
-        logits = model.classifier(ast.layernorm(hidden)[0, :2].mean(dim=0))
-    return logits.numpy(), np.stack(attentions)
+    hidden = ast.embeddings(torch.from_numpy(values[None]).double().requires_grad_())
+    for layer in ast.layers:
+        attention, normed = layer.attention, layer.layernorm_before(hidden)
+        query, key, value = (
+            project(normed)[0].unflatten(-1, (attention.num_attention_heads, -1)).transpose(0, 1)
+            for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
+        weights = (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1)
+        hidden = hidden + attention.o_proj((weights @ value).transpose(0, 1).flatten(1))
+        hidden = hidden + layer.mlp(layer.layernorm_after(hidden))
+        attentions.append(weights)
+    return model.classifier(ast.layernorm(hidden)[0, :2].mean(dim=0)), attentions
 
 
 def textbook_rollout(attentions: np.ndarray) -> np.ndarray:

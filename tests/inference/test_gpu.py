@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from transformers import ASTForAudioClassification
 
 from ast_demo.inference.gpu import explain_batch, multiply_rows, to_device
-from tests.reference import eager_attentions, textbook_rollout
+from tests.bounds import assert_exact
+from tests.reference import eager_attentions, exact_attentions, textbook_rollout
 from tests.tiny import build_model, save
 
 
@@ -26,20 +28,17 @@ def test_equal_to_the_textbook(device: str, precision: str, eager: ASTForAudioCl
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip(reason="needs a GPU")
     dtype = getattr(torch, precision)
+    same = copy.deepcopy(eager).to(dtype)  # the library's own route, in that precision
     inputs = torch.from_numpy(np.random.default_rng(2).standard_normal((3, 89, 43)).astype(np.float32))
     logits, rows = explain_batch(to_device(eager, device, dtype), inputs.to(device, dtype))
     assert rows.shape == (3, 3, 223)
     for clip, one in enumerate(inputs.numpy()):
-        expected_logits, attentions = eager_attentions(eager, one)
-        expected = textbook_rollout(attentions)[:, :2].mean(axis=1)
-        got = rows[clip].cpu().numpy()
-        np.testing.assert_allclose(got.sum(axis=1), 1, atol=1e-5)
-        if precision == "float32":
-            np.testing.assert_allclose(logits[clip], expected_logits, atol=1e-5)
-            np.testing.assert_allclose(got, expected, atol=1e-6)
-        else:
-            np.testing.assert_allclose(logits[clip].float().cpu(), expected_logits, atol=0.1)
-            assert min(np.corrcoef(got[d], expected[d])[0, 1] for d in range(3)) > 0.999
+        (exact_logits, exact), (library_logits, library) = exact_attentions(eager, one), eager_attentions(same, one)
+        assert_exact(logits[clip].float().cpu(), exact_logits, library_logits)
+        by_depth = (textbook_rollout(attentions)[:, :2].mean(axis=1) for attentions in (exact, library))
+        for got, *expected in zip(rows[clip].cpu().numpy(), *by_depth, strict=True):
+            assert_exact(got, *expected)
+            np.testing.assert_allclose(got.sum(), 1, atol=1e-5)
     assert next(eager.parameters()).dtype == torch.float32  # the model itself is left alone
 
 
