@@ -15,7 +15,9 @@ from ast_demo.data import (
     LabelledClip,
     LabelledClips,
     ReadingOptions,
+    describe_clips,
     join_clips,
+    map_labels,
     read_label_map,
     read_labelled_clips_of_visitor,
 )
@@ -23,6 +25,7 @@ from ast_demo.errors import DataError
 from ast_demo.finetuning.split import keep_held_out
 from ast_demo.models import find_checkpoint
 from ast_demo.settings import Settings
+from ast_demo.ui import components
 
 SAMPLES, UPLOAD, ELSEWHERE, ADDED = (
     "The shipped samples",
@@ -30,6 +33,7 @@ SAMPLES, UPLOAD, ELSEWHERE, ADDED = (
     "A folder, table or Hub data set",
     "Only the clips that I added",
 )
+_TOLD = "told from the data"  # of what the label is
 Added = tuple[tuple[str, str], ...]  # paths of inspected clips, and what each is
 
 
@@ -46,6 +50,8 @@ class Choice:
     multi_label: bool
     label_map: str | None
     held_out: bool
+    label_from: str | None = None
+    audio_folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,25 @@ def build_controls(settings: Settings) -> DataControls:
     )
     list_of_added = gr.HTML(elem_id="added")
     remove = gr.Button("Remove the clips that I added", size="sm", visible=False, elem_id="added-remove")
+    look = gr.Button("Show what is understood of them", size="sm", elem_id="data-look")
+    understood = gr.HTML(elem_id="data-understood", elem_classes="message-plain")
     with gr.Accordion("Columns, labels, held-out clips", open=False, elem_id="data-options"):
+        with gr.Row():
+            label_from = gr.Dropdown(
+                [_TOLD],
+                value=_TOLD,
+                allow_custom_value=True,
+                label="What the label is",
+                info="folder, a column, or a pattern on the file's name such as {label}.{take}",
+                min_width=200,
+                elem_id="label-from",
+            )
+            audio_folder = gr.Textbox(
+                label="Folder of the recordings",
+                info="Of a table, if they are not found without",
+                min_width=200,
+                elem_id="audio-folder",
+            )
         with gr.Row():
             label_column = gr.Textbox(
                 label="Column with the label", info="If it has no usual name", min_width=200, elem_id="label-column"
@@ -109,12 +133,34 @@ def build_controls(settings: Settings) -> DataControls:
     remove.click(
         lambda: ((), *show_added(())), outputs=[added, list_of_added, remove], api_visibility="private", queue=False
     )
-    return DataControls(
-        added,
-        list_of_added,
-        remove,
-        [kind, upload, path, added, label_column, file_column, multi_label, label_map, held_out],
-    )
+    inputs: list[Component] = [
+        kind, upload, path, added, label_column, file_column, multi_label, label_map, held_out, label_from, audio_folder,
+    ]  # fmt: skip
+
+    def show_understood(*choices: Any) -> tuple[str, Any]:
+        return describe_choice(Choice(*choices), settings)
+
+    for event in (look.click, upload.upload, path.submit, label_from.input, audio_folder.submit):
+        event(
+            show_understood,
+            inputs,
+            [understood, label_from],
+            show_progress="hidden",
+            api_visibility="private",
+            **components.pool(components.MODEL, settings),
+        )
+    kind.change(lambda: "", outputs=[understood], show_progress="hidden", api_visibility="private")
+    return DataControls(added, list_of_added, remove, inputs)
+
+
+def describe_choice(choice: Choice, settings: Settings) -> tuple[str, Any]:
+    """What the page says that it understood of the clips that were chosen, and what else the labels may be."""
+    try:
+        clips = map_labels(read_choice(choice, [], settings), read_map(choice))
+    except DataError as error:
+        return f'<p role="alert">{escape(str(error))}</p>', gr.skip()
+    listed = "".join(f"<li>{escape(sentence)}</li>" for sentence in describe_clips(clips))
+    return f"<ul>{listed}</ul>", gr.update(choices=[_TOLD, *clips.understanding.choices])
 
 
 def add_clip(added: Added, path: str | None, label: str | None) -> Added:
@@ -158,6 +204,8 @@ def read_choice(choice: Choice, references: list[str], settings: Settings) -> La
         file_column=(choice.file_column or "").strip(),
         label_column=(choice.label_column or "").strip(),
         multi_label=choice.multi_label,
+        label_from="" if choice.label_from in (None, _TOLD) else str(choice.label_from).strip(),
+        audio_folder=(choice.audio_folder or "").strip(),
     )
     clips = read_labelled_clips_of_visitor(data, choice.file if choice.kind == UPLOAD else None, settings, options)
     if choice.held_out and references:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,22 @@ def test_held_out_clips_are_those_that_the_first_checkpoint_did_not_learn_from(t
     assert [clip.name for clip in kept.clips] == ["7/held.wav", "7/new.wav"]
     everything = read_choice(choose(data_choice.ELSEWHERE, text=data), references, Settings())
     assert len(everything.clips) == 3
+
+
+def test_the_page_says_what_it_understood_and_offers_what_else_the_label_may_be(tmp_path: Path) -> None:
+    for name in ("train/a.wav", "test/b.wav"):
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(SEVEN, tmp_path / name)
+    (tmp_path / "list.csv").write_text("file;kind;speaker;label\ntrain/a.wav;x;theo;Rain\ntest/b.wav;<y>;lucas;rain\n")
+    choice = choose(data_choice.ELSEWHERE, text=str(tmp_path))
+    text, update = data_choice.describe_choice(choice, Settings())
+    assert "2 clips of 1 label: Rain 2." in text or "2 clips of 1 label: rain 2." in text
+    assert "are one label" in text
+    assert update["choices"] == ["told from the data", "folder", "file", "kind", "speaker", "label"]
+    text, _ = data_choice.describe_choice(replace(choice, label_from="kind"), Settings())
+    assert "2 clips of 2 labels: &lt;y&gt; 1, x 1." in text
+    assert read_choice(replace(choice, label_from="speaker"), [], Settings()).labels == ("lucas", "theo")
+    assert read_choice(replace(choice, label_from="folder"), [], Settings()).labels == ("test", "train")
+    text, _ = data_choice.describe_choice(replace(choice, label_from="nothing"), Settings())
+    assert 'role="alert"' in text
+    assert str(tmp_path) not in data_choice.describe_choice(replace(choice, audio_folder="gone"), Settings())[0]
