@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,8 +17,12 @@ import typer
 from ast_demo.errors import told_as_a_sentence
 from ast_demo.settings import DEFAULT_CHECKPOINT, read_settings
 
-if TYPE_CHECKING:  # it takes a second to import
+if TYPE_CHECKING:  # they take a second to import
+    from ast_demo.data import LabelledClips, ReadingOptions
+    from ast_demo.evaluation import Evaluation
+    from ast_demo.explain import ClipReport
     from ast_demo.inspection import Inspection
+    from ast_demo.runtime import Tell
 
 app = typer.Typer(
     help="What did this audio model hear, and why was it wrong?",
@@ -48,6 +51,9 @@ _LabelMap = Annotated[
         help="CSV of two columns: a label of the data, and what the checkpoints call it; empty to leave its clips out."
     ),
 ]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with all scores and facts.")]
+_Output = Annotated[Path | None, typer.Option(help="Folder for pictures, arrays (NPZ) and JSON.")]
+_Top = Annotated[int, typer.Option(min=1, help="How many scores to print.")]
 _CHECKPOINT_HELP = "Name of a shipped checkpoint, a folder, or a Hugging Face Hub id."
 
 
@@ -57,9 +63,9 @@ def inspect(
     checkpoint: Annotated[
         str | None, typer.Option(help=_CHECKPOINT_HELP + f" By default {DEFAULT_CHECKPOINT}.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all scores and facts.")] = False,
-    output: Annotated[Path | None, typer.Option(help="Folder for pictures, arrays (NPZ) and JSON.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many scores to print.")] = 5,
+    as_json: _AsJson = False,
+    output: _Output = None,
+    top: _Top = 5,
     at: Annotated[
         float,
         typer.Option(min=0, metavar="SECONDS", help="Of a recording longer than the input: inspect the window here."),
@@ -88,74 +94,68 @@ def inspect(
     Of a recording that is longer than the checkpoint's input, these are of one window; all windows are told as well.
     """
     from ast_demo.audio import read_audio
-    from ast_demo.explain import rollout_map, split_clip, tell_halves
-    from ast_demo.export import describe_clip, write_inspection
-    from ast_demo.inspection import begin_timeline, cut_window, inspect, look_through, nearest_window, window_starts
+    from ast_demo.explain import ReportOptions, report_clip
+    from ast_demo.export import summarise_report, write_report
     from ast_demo.models import default_checkpoint, load_checkpoint
 
     settings = read_settings()
     recording = read_audio(clip, max_s=settings.max_clip_s)
     loaded = load_checkpoint(checkpoint or default_checkpoint(), settings)
-    starts = window_starts(len(recording.samples), loaded)
-    window_s = cut_window(recording, loaded, 0).duration_s
-    window = cut_window(recording, loaded, starts[nearest_window(starts, window_s, at)])
-    inspection = inspect(window, loaded)
-    known = begin_timeline(recording, inspection) if window.start_s == 0 else None
-    timeline = look_through(recording, loaded, known)
-    split_by = rollout_map(inspection)
-    card, mapped = None, dict[str, object]()
-    if method or label or against or trust:
-        from ast_demo.explain import default_method, explain, measure_trust, summarise_map
-
-        chosen = method or default_method(loaded.facts)
-        relevance = explain(inspection, loaded, chosen, label, against, progress=_progress_line("masks"))
-        card = measure_trust(relevance, inspection, loaded, _progress_line("runs")) if trust else None
-        mapped = {"map": summarise_map(relevance, inspection, card)}
-        if output is not None:
-            from ast_demo.export import write_map
-
-            for path in write_map(relevance, inspection, output, card):
-                typer.echo(f"Wrote {path}", err=True)
-        split_by = relevance
-    halves = None if keep is None else split_clip(inspection, split_by, loaded, keep)
+    report = report_clip(recording, loaded, ReportOptions(at, keep, method, label, against, trust), _progress)
     if output is not None:
-        for path in write_inspection(inspection, output, timeline=timeline, halves=halves):
+        for path in write_report(report, output):
             typer.echo(f"Wrote {path}", err=True)
     if as_json:
-        typer.echo(json.dumps(describe_clip(inspection, timeline, halves) | mapped, ensure_ascii=False))
-        return
+        typer.echo(json.dumps(summarise_report(report), ensure_ascii=False))
+    else:
+        _print_report(report, top)
+
+
+def _print_report(report: ClipReport, top: int) -> None:
+    from ast_demo.explain import tell_halves
+
+    recording, inspection, timeline = report.recording, report.inspection, report.timeline
     _tell_notes(*recording.notes, inspection.precision_note)
-    if len(starts) > 1:
+    if len(timeline.windows) > 1:
+        window = inspection.waveform
         mean = ", ".join(f"{name} {score:.0%}" for name, score in timeline.pooled.top(3))
         typer.echo(
-            f"Note: the checkpoint hears {window_s:.2f} s at once; these are the scores of {window.start_s:.2f} to "
+            f"Note: the checkpoint hears {window.duration_s:.2f} s at once; these are the scores of {window.start_s:.2f} to "
             f"{window.start_s + window.duration_s:.2f} s of {recording.duration_s:.2f} s. "
-            f"Mean of {len(starts)} windows: {mean}. `--at SECONDS` shows another window, `--json` tells all.",
+            f"Mean of {len(timeline.windows)} windows: {mean}. `--at SECONDS` shows another window, `--json` tells all.",
             err=True,
         )
     for name, score in inspection.prediction.top(top):
         typer.echo(f"{score:7.2%}  {name}")
-    if halves is not None:
-        typer.echo(tell_halves(inspection, halves))
-    if card is not None:
-        for sentence in card.verdict:
+    if report.halves is not None:
+        typer.echo(tell_halves(inspection, report.halves))
+    if report.card is not None:
+        for sentence in report.card.verdict:
             typer.echo(sentence)
+
+
+def _progress(what: str = "clips") -> Tell:
+    """Tells on standard error now and then how far a run is and how long it will take."""
+    from ast_demo.runtime import tell_now_and_then
+
+    return tell_now_and_then(lambda line: typer.echo(line, err=True), what)
 
 
 @app.command()
 def compare(
     clip: Annotated[Path, typer.Argument(help="A recording, as for `inspect`.")],
     checkpoint: Annotated[list[str], typer.Option(help=_CHECKPOINT_HELP + " Two to four of them.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all scores and facts.")] = False,
-    output: Annotated[Path | None, typer.Option(help="Folder for pictures, arrays (NPZ) and JSON.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many scores to print.")] = 5,
+    as_json: _AsJson = False,
+    output: _Output = None,
+    top: _Top = 5,
 ) -> None:
     """Show a clip to two to four checkpoints, and tell where they agree.
 
     A checkpoint that cannot be used is told on standard error and leaves the others standing; the exit code is then 2.
     """
     from ast_demo.audio import read_audio
-    from ast_demo.inspection import compare, describe, summarise_comparison
+    from ast_demo.export import summarise_comparison
+    from ast_demo.inspection import compare, describe
     from ast_demo.models import CheckpointCache
 
     settings = read_settings()
@@ -240,7 +240,7 @@ def evaluate(
     ] = 0,
 ) -> None:
     """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
-    from ast_demo.data import ReadingOptions, describe_clips, map_labels, read_label_map, read_labelled_clips
+    from ast_demo.data import ReadingOptions
     from ast_demo.evaluation import evaluate, evaluate_here, ray_engine
     from ast_demo.finetuning.split import keep_held_out
     from ast_demo.inference import precision_note
@@ -251,12 +251,11 @@ def evaluate(
     runs_on = ray_engine(settings, address=ray_address, workers=workers) if engine == "ray" else evaluate_here
     reading = ReadingOptions(
         file_column, label_column, multi_label, buckets=True, audio_folder=audio_folder, label_from=label_from
-    )
-    clips = map_labels(read_labelled_clips(data, reading), read_label_map(label_map) if label_map else {})
+    ).within(settings)
+    clips = _read_mapped([data], reading, label_map)
     if held_out:
         clips = keep_held_out(clips, find_checkpoint(checkpoint[0], settings)[0])
-    for sentence in describe_clips(clips):
-        typer.echo(sentence, err=True)
+    _describe(clips)
     result = evaluate(
         clips,
         checkpoint,
@@ -265,11 +264,15 @@ def evaluate(
         max_clip_s=settings.max_clip_s,
         windows=windows,
         explain=explain,
-        progress=_progress_line(),
+        progress=_progress(),
         engine=runs_on,
     )
     write_layout(result)
     _tell_notes(precision_note(settings.precision))
+    _print_evaluation(result)
+
+
+def _print_evaluation(result: Evaluation) -> None:
     for name, reason in result.unreadable.items():
         typer.echo(f"Skipped {name}: {reason}", err=True)
     for name, metrics in result.metrics.items():
@@ -277,7 +280,7 @@ def evaluate(
         _tell_metrics(metrics)
     for comparison in result.comparisons:
         typer.echo(comparison["sentence"])
-    typer.echo(f"Wrote {output}", err=True)
+    typer.echo(f"Wrote {result.folder}", err=True)
 
 
 def _tell_metrics(metrics: Mapping[str, Any]) -> None:
@@ -288,22 +291,20 @@ def _tell_metrics(metrics: Mapping[str, Any]) -> None:
     typer.echo(explain_macro(metrics["labels"]))
 
 
-def _progress_line(what: str = "clips") -> Callable[[int, int], None]:
-    """Tells on standard error, every two seconds at the most, how far a run is and how long it will take."""
-    began = told = time.monotonic()
-    first: int | None = None
+def _describe(clips: LabelledClips) -> None:
+    from ast_demo.data import describe_clips
 
-    def tell(done: int, total: int) -> None:
-        nonlocal told, first
-        first = done if first is None else first  # what an earlier run has done takes no time now
-        now = time.monotonic()
-        if now - told >= 2 or (done == total and done > first):
-            told = now
-            speed = (done - first) / (now - began)
-            left = f", {(total - done) / speed:.0f} s left" if speed and done < total else ""
-            typer.echo(f"{done} of {total} {what}, {speed:.1f} {what} a second{left}", err=True)
+    for sentence in describe_clips(clips):
+        typer.echo(sentence, err=True)
 
-    return tell
+
+def _read_mapped(sources: list[str], reading: ReadingOptions, label_map: Path | None) -> LabelledClips:
+    """The clips of several sources, with their labels as the map calls them."""
+    from ast_demo.data import join_clips, map_labels, read_label_map, read_labelled_clips
+
+    clips = [read_labelled_clips(source, reading) for source in sources]
+    joined = clips[0] if len(clips) == 1 else join_clips(clips)
+    return map_labels(joined, read_label_map(label_map) if label_map else {})
 
 
 @app.command()
@@ -367,14 +368,7 @@ def finetune(
     ] = None,
 ) -> None:
     """Train a checkpoint on labelled clips: from a base, or from scratch."""
-    from ast_demo.data import (
-        ReadingOptions,
-        describe_clips,
-        join_clips,
-        map_labels,
-        read_label_map,
-        read_labelled_clips,
-    )
+    from ast_demo.data import ReadingOptions
     from ast_demo.finetuning.publishing import push_to_hub as push
     from ast_demo.finetuning.recipe import choose_options
     from ast_demo.finetuning.run import finetune
@@ -386,12 +380,14 @@ def finetune(
         "seed": seed, "group_column": group,
     }  # fmt: skip
     recipe = choose_options(base, from_config, preset, asked, hold_out or [])
-    reading = ReadingOptions(file_column, label_column, multi_label, audio_folder=audio_folder, label_from=label_from)
-    mapped = read_label_map(label_map) if label_map else {}
-    clips = map_labels(join_clips([read_labelled_clips(source, reading) for source in data]), mapped)
-    more = [map_labels(read_labelled_clips(source, reading), mapped) for source in extra or []]
-    for sentence in (line for source in (clips, *more) for line in describe_clips(source)):
-        typer.echo(sentence, err=True)
+    settings = read_settings()
+    reading = ReadingOptions(
+        file_column, label_column, multi_label, audio_folder=audio_folder, label_from=label_from
+    ).within(settings)
+    clips = _read_mapped(data, reading, label_map)
+    more = [_read_mapped([source], reading, label_map) for source in extra or []]
+    for source in (clips, *more):
+        _describe(source)
     result = finetune(
         clips,
         recipe.base,
@@ -399,6 +395,7 @@ def finetune(
         recipe.options,
         extra=more,
         card=recipe.card,
+        limits=settings,
         progress=lambda line: typer.echo(line, err=True),
     )
     if not result.metrics:
@@ -430,8 +427,8 @@ def checkpoints() -> None:
     """List the checkpoints that can be loaded now."""
     from ast_demo.models import catalogue
 
-    for entry in catalogue():
-        typer.echo(f"{entry.name}\n    {entry.note}")
+    for entry in catalogue(read_settings()):
+        typer.echo(f"{entry.name}\n    {entry.note}{', the default' if entry.name == DEFAULT_CHECKPOINT else ''}")
 
 
 @app.command()

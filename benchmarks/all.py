@@ -1,4 +1,4 @@
-"""All benchmarks one after the other, each in a process of its own; then the README's table and picture of them.
+"""All benchmarks one after the other, each in a process of its own; then the table and picture of them in `docs/speed.md`.
 
 Takes some minutes, and nothing else should run meanwhile.
 """

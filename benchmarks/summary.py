@@ -1,4 +1,4 @@
-"""The JSON of the benchmarks -> the README's table and picture of them."""
+"""The JSON of the benchmarks -> the table and picture of them in the documents."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from matplotlib.figure import Figure
 
 from benchmarks.measure import read_arguments
 
-_README = Path("README.md")
+_PAGE = Path("docs/speed.md")
 _PICTURE = "assets/speed.png"
 _PLACE = re.compile(r"(<!-- speed -->\n).*?(<!-- /speed -->)", re.DOTALL)
 _OURS, _FORWARD, _LIMIT = "#0b7a75", "#8a90a0", "#c2410c"
 
 
 def write_summary(folder: Path) -> None:
-    """Put the table of what is in `folder` between the marks in the README, and draw the picture beside it."""
+    """Put the table of what is in `folder` between the marks in `docs/speed.md`, and draw the picture beside it."""
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     machine = results["explain"]["machine"]
     lines = [
-        f"![Seconds to explain one clip: the textbook's way, the forward pass alone, and this program]({_PICTURE})",
+        f"![Seconds to explain one clip: the textbook's way, the forward pass alone, and this program](../{_PICTURE})",
         "",
         "| what | this program | beside it | ratio, with quartiles |",
         "|---|---|---|---|",
@@ -36,9 +36,9 @@ def write_summary(folder: Path) -> None:
         f"{machine['processor']}, {machine['threads']} threads, {', '.join(machine['instructions'])}; "
         f"torch {machine['torch']}. AST-base with random weights, clips of 10.24 s, medians of interleaved runs.",
     ]
-    text = _README.read_text(encoding="utf-8")
+    text = _PAGE.read_text(encoding="utf-8")
     table = "\n".join(lines) + "\n"
-    _README.write_text(_PLACE.sub(lambda found: found[1] + table + found[2], text), encoding="utf-8")
+    _PAGE.write_text(_PLACE.sub(lambda found: found[1] + table + found[2], text), encoding="utf-8")
     _draw(results["explain"])
 
 

@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,6 +209,7 @@ def test_checkpoints_lists_the_shipped_ones_and_says_what_cannot_be_had_now(run:
     listed = dict(zip(lines[::2], lines[1::2], strict=True))
     assert list(listed) == [*shipped_names(), *MIT_CHECKPOINTS]
     assert listed["sounds-and-digits-16-16"].startswith("    20 labels, 5.14 s, 8 × 32 patches")
+    assert [name for name, note in listed.items() if note.endswith(", the default")] == [default_checkpoint()]
     assert {listed[name].strip().split(":")[0] for name in MIT_CHECKPOINTS} == {"not available now"}
 
 
@@ -217,6 +219,50 @@ def test_help(arguments: list[str], run: Callable[..., Done]) -> None:
     assert done.code == (0 if arguments else 2)
     assert done.err == ""
     assert "Usage:" in done.out
+
+
+# Limits
+
+
+@pytest.mark.parametrize("command", ["evaluate", "finetune"])
+def test_an_archive_keeps_to_the_settings(
+    command: str, run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        for label, clip in zip(("rain", "dog_bark"), sample_clips(2), strict=True):
+            archive.write(clip, f"{label}/{clip.name}")
+    monkeypatch.setenv("AST_DEMO_MAX_ARCHIVE_MB", "0.001")
+    checkpoint = "--checkpoint" if command == "evaluate" else "--base"
+    done = run(
+        command, tmp_path / "clips.zip", checkpoint, default_checkpoint(), "--output", tmp_path / "out"
+    )  # fmt: skip
+    assert done.code == 2
+    assert done.err.strip().endswith("at most 0.001 MB are read from an archive.")
+
+
+def test_fine_tuning_keeps_to_the_settings(
+    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_folder: Path
+) -> None:
+    """Of recordings as of checkpoints."""
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for number in range(4):
+            sound = encode(noise(1.0, seed=number), 16_000, "wav", "PCM_16")
+            (tmp_path / label / f"{number}.wav").write_bytes(sound)
+    monkeypatch.setenv("AST_DEMO_MAX_CLIP_S", "0.5")
+    done = run("finetune", tmp_path, "--base", tiny_folder, "--output", tmp_path / "out")
+    assert done.code == 2
+    assert "None of the held-out clips can be read." in done.err
+    assert "at most 0.5 s are accepted here" in done.err
+    monkeypatch.setenv("AST_DEMO_MAX_CHECKPOINT_MB", "0.001")
+    done = run("finetune", tmp_path, "--base", tiny_folder, "--output", tmp_path / "other")
+    assert done.code == 2
+    assert "at most 0.001 MB are loaded here." in done.err
+
+
+def test_checkpoints_lists_what_the_settings_allow(run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AST_DEMO_HUB_CHECKPOINTS", MIT_CHECKPOINTS[2])
+    assert run("checkpoints").out.splitlines()[::2] == [*shipped_names(), MIT_CHECKPOINTS[2]]
 
 
 # What does not

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -12,15 +13,28 @@ from pathlib import Path
 import pytest
 
 from ast_demo.cli import main
+from ast_demo.data.clips import LabelledClip, LabelledClips
+from ast_demo.evaluation.run import evaluate
+from ast_demo.models.loading import Checkpoint
 from ast_demo.settings import PUBLIC, Settings
-from tests.clips import REPOSITORY
+from tests.clips import REPOSITORY, encode, noise
+from tests.tiny import LABELS
 
 DOCUMENTS = [
     path
     for path in sorted(REPOSITORY.rglob("*.md"))
     if not any(part.startswith(".") for part in path.relative_to(REPOSITORY).parts)
 ]
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+README, COMMAND_LINE, FOR_PROGRAMS, SETTINGS, TABLE = (
+    (REPOSITORY / name).read_text(encoding="utf-8")
+    for name in (
+        "README.md",
+        "docs/command-line.md",
+        "docs/for-programs.md",
+        "docs/settings.md",
+        "docs/evaluation-table.md",
+    )
+)
 COMMANDS = [
     shlex.split(line.partition("-m ast_demo ")[2])
     for document in DOCUMENTS
@@ -72,25 +86,25 @@ def test_the_inspect_commands_of_the_readme_run(
         assert run(command, monkeypatch) == 0
         out = capsys.readouterr().out
         if "--json" in command:
-            keys = re.search(r"prints one object: (.*?) and more", README, re.DOTALL)[1]
+            keys = re.search(r"prints one object: (.*?) and more", COMMAND_LINE, re.DOTALL)[1]
             assert set(re.findall(r"`(\w+)`", keys)) <= json.loads(out).keys()
         if "--output" in command:
-            written = re.search(r"`--output` gets(.*?)\.\s", README, re.DOTALL)[1]
+            written = re.search(r"`--output` gets(.*?)\.\s", COMMAND_LINE, re.DOTALL)[1]
             folder = tmp_path / command[command.index("--output") + 1]
             assert set(re.findall(r"`(\w+\.\w+)`", written)) == {path.name for path in folder.iterdir()}
 
 
 def test_the_code_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(REPOSITORY)
-    code, *_ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)  # the others want a page: see tests/public
-    exec(compile(code, "README.md", "exec"), {})
+    code, *_ = re.findall(r"```python\n(.*?)```", FOR_PROGRAMS, re.DOTALL)  # the others want a page: see tests/public
+    exec(compile(code, "for-programs.md", "exec"), {})
     top, shape = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"\[(\('\w+', [\d.e-]+\)(, )?){3}\]", top)
     assert shape == "(8, 32)"
 
 
 def test_the_table_of_settings_is_complete_and_tells_the_defaults() -> None:
-    rows = re.findall(r"^\| `AST_DEMO_(\w+)` \| (.+?) \| (.+?) \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| `AST_DEMO_(\w+)` \| (.+?) \| (.+?) \|", SETTINGS, re.MULTILINE)
     told = {name: (local, public) for name, local, public in rows}
     assert told == {
         field.name.upper(): tuple(in_words(getattr(settings, field.name)) for settings in (Settings(), PUBLIC))
@@ -104,6 +118,46 @@ def in_words(value: object) -> str:
     if isinstance(value, str):
         return value
     return ", ".join(value) or "none" if isinstance(value, tuple) else f"{value:.10g}"
+
+
+def test_the_readme_is_a_front_door() -> None:
+    """Short below its front matter, and with a way to every document."""
+    front_door = README.split("---\n", 2)[2]
+    assert len(front_door.splitlines()) < 150
+    linked = set(re.findall(r"\]\(docs/([\w-]+\.md)\)", front_door))
+    assert linked == {path.name for path in (REPOSITORY / "docs").glob("*.md")}
+
+
+def test_the_help_that_is_printed_is_the_one_of_the_commands() -> None:
+    """Out of date? `python docs/write_command_line.py`."""
+    path = REPOSITORY / "docs" / "write_command_line.py"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import runpy; print(runpy.run_path({str(path)!r})['with_help'](open(0).read()), end='')",
+        ],
+        input=COMMAND_LINE,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout == COMMAND_LINE
+
+
+def test_every_column_of_an_evaluations_table_is_told(tiny: Checkpoint, tmp_path: Path) -> None:
+    clips = [
+        LabelledClip(f"{number}.wav", encode(noise(0.9, seed=number), 16_000, "wav", "PCM_16"), (label,))
+        for number, label in enumerate(LABELS[:2])
+    ]
+    found = evaluate(LabelledClips("two", tuple(clips)), ["tiny"], lambda _: tiny, tmp_path)
+    own = f" ({tiny.facts.name})"
+    cells = re.findall(r"^\| (`.+?) \|", TABLE, re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == {
+        name.removesuffix(own) for name in found.columns
+    }
 
 
 def test_ci_runs_the_readmes_own_test_command() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 import re
 import subprocess
@@ -118,3 +119,18 @@ def test_threads_that_wait_let_others_go_on() -> None:
             timeout=120,
         )
         assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr
+
+
+def test_the_librarys_own_limits_are_those_of_the_settings() -> None:
+    """Each number stands in one place."""
+    from ast_demo.audio.decoding import read_audio, waveform_from_samples
+    from ast_demo.data.clips import ReadingOptions
+    from ast_demo.evaluation.run import evaluate
+
+    for function, name in ((read_audio, "max_s"), (waveform_from_samples, "max_s"), (evaluate, "max_clip_s")):
+        assert inspect.signature(function).parameters[name].default == Settings().max_clip_s
+    assert ReadingOptions().max_archive_mb == Settings().max_archive_mb
+    assert ReadingOptions() == ReadingOptions().within(Settings())
+    bounded = ReadingOptions().within(PUBLIC)
+    assert (bounded.local_paths, bounded.hub_datasets, bounded.max_archive_mb) == (False, (), PUBLIC.max_archive_mb)
+    assert bounded.table_limits.rows == PUBLIC.max_table_rows

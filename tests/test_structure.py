@@ -112,6 +112,7 @@ CORE = [path for path in FILES if room_of(path) not in {"cli", "ui"}]
 
 HARMLESS = {
     "Path(__file__).resolve",
+    "shipped_folder",  # looks whether the program was installed
     "tuple",
     "frozenset",
     "re.compile",

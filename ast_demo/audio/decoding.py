@@ -17,8 +17,7 @@ from ast_demo.audio.decoders import Piece, decode
 from ast_demo.audio.flaws import Sound, find_flaws
 from ast_demo.audio.waveform import FRAME_LENGTH, SAMPLE_RATE, Waveform
 from ast_demo.errors import AstDemoError, AudioError
-
-DEFAULT_MAX_S = 600.0
+from ast_demo.settings import Settings
 
 _LOWEST_RATE, _HIGHEST_RATE = 4_000, 768_000  # Hz; beyond these a header is damaged rather than unusual
 _LOUDEST = 4.0  # floats may overshoot full scale (an MP3 does); beyond this they are on another scale
@@ -28,7 +27,7 @@ _AT_FULL_SCALE = 0.999  # 16-bit recordings clip at 32767 / 32768
 _CANCELS = 0.1
 
 
-def read_audio(source: str | Path | bytes, *, name: str | None = None, max_s: float = DEFAULT_MAX_S) -> Waveform:
+def read_audio(source: str | Path | bytes, *, name: str | None = None, max_s: float = Settings.max_clip_s) -> Waveform:
     """Decode a recording, as far as it can be decoded.
 
     Args:
@@ -47,7 +46,7 @@ def read_audio(source: str | Path | bytes, *, name: str | None = None, max_s: fl
 
 
 def waveform_from_samples(
-    samples: np.ndarray, rate: int, *, name: str = "recording", max_s: float = DEFAULT_MAX_S
+    samples: np.ndarray, rate: int, *, name: str = "recording", max_s: float = Settings.max_clip_s
 ) -> Waveform:
     """A waveform from decoded samples.
 

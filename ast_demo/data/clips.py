@@ -17,11 +17,10 @@ from ast_demo.data.labels import (
 )
 from ast_demo.data.remote_files import RemoteFile
 from ast_demo.data.splits import known_split
-from ast_demo.data.tables import TableLimits
+from ast_demo.data.tables import TableLimits, table_limits
 from ast_demo.errors import DataError
+from ast_demo.settings import Settings
 
-_MAX_ARCHIVE_MB = 4000.0
-_MAX_ARCHIVE_FILES = 100_000
 _MAX_FOLDER_FILES = 5_000_000
 _MOST_LABELS_SHOWN = 20
 
@@ -121,8 +120,8 @@ class ReadingOptions:
     hub_datasets: tuple[str, ...] = ("*",)
     root: Path | None = None
     buckets: bool = False
-    max_archive_mb: float = _MAX_ARCHIVE_MB
-    max_archive_files: int = _MAX_ARCHIVE_FILES
+    max_archive_mb: float = Settings.max_archive_mb
+    max_archive_files: int = Settings.max_archive_files
     audio_folder: str = ""
     label_from: str = ""
     table_limits: TableLimits = field(default_factory=TableLimits)
@@ -132,6 +131,17 @@ class ReadingOptions:
     def outside(self) -> bool:
         """Whether a table may name files of this machine by absolute paths, and links to folders are followed."""
         return self.local_paths and self.root is None
+
+    def within(self, settings: Settings) -> ReadingOptions:
+        """The same, bounded by what a running program allows."""
+        return replace(
+            self,
+            local_paths=settings.local_paths,
+            hub_datasets=settings.hub_datasets,
+            max_archive_mb=settings.max_archive_mb,
+            max_archive_files=settings.max_archive_files,
+            table_limits=table_limits(settings),
+        )
 
 
 def describe_clips(clips: LabelledClips) -> list[str]:

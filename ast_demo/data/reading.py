@@ -26,7 +26,7 @@ from ast_demo.data.hub_datasets import HUB_ID, read_hub
 from ast_demo.data.layouts import read_files, read_manifest
 from ast_demo.data.remote_files import is_bucket, list_files
 from ast_demo.data.samples import SAMPLES_FOLDER
-from ast_demo.data.tables import TABLE_SUFFIXES, TableLimits
+from ast_demo.data.tables import TABLE_SUFFIXES
 from ast_demo.errors import DataError
 from ast_demo.settings import Settings
 
@@ -73,15 +73,7 @@ def read_labelled_clips_of_visitor(
     Raises:
         DataError: As `read_labelled_clips`; what was named is not allowed here; the upload is no ZIP archive.
     """
-    options = replace(
-        options or ReadingOptions(),
-        buckets=False,
-        local_paths=settings.local_paths,
-        hub_datasets=settings.hub_datasets,
-        max_archive_mb=settings.max_archive_mb,
-        max_archive_files=settings.max_archive_files,
-        table_limits=table_limits(settings),
-    )
+    options = replace(options or ReadingOptions(), buckets=False).within(settings)
     if upload is None:
         return read_labelled_clips(named, options)
     path = Path(upload)
@@ -108,10 +100,3 @@ def _read_path(path: Path, options: ReadingOptions) -> LabelledClips:
     if suffix in TABLE_SUFFIXES:
         return read_manifest(path, options)
     raise DataError(f"{str(path)!r} is neither a folder, nor a .csv or .jsonl table, nor a .zip archive.")
-
-
-def table_limits(settings: Settings) -> TableLimits:
-    """How large a table may be by the settings."""
-    return TableLimits(
-        settings.max_table_mb, settings.max_table_rows, settings.max_table_columns, settings.max_cell_characters
-    )

@@ -6,7 +6,9 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-SAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "samples"
+from ast_demo.shipped import shipped_folder
+
+SAMPLES_FOLDER = shipped_folder("samples")
 
 
 @dataclass(frozen=True)

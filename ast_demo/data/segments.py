@@ -19,6 +19,7 @@ from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio, waveform_from_samp
 from ast_demo.data.clips import LabelledClip
 from ast_demo.data.tables import column_key
 from ast_demo.errors import AudioError, DataError
+from ast_demo.settings import Settings
 
 # Keys of columns, see `column_key`; a key with `ms` at its end is in milliseconds.
 START_KEYS = (
@@ -155,7 +156,7 @@ def parse_seconds(cell: str, column: str = "") -> float:
     return seconds / 1000 if column_key(column).endswith("ms") else seconds
 
 
-def read_clip(clip: LabelledClip, *, max_s: float = 600.0) -> Waveform:
+def read_clip(clip: LabelledClip, *, max_s: float = Settings.max_clip_s) -> Waveform:
     """Decode a clip: the whole recording, or its part.
 
     Raises:

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from ast_demo.data.remote_files import RemoteFile
 from ast_demo.errors import AudioError, DataError
+from ast_demo.settings import Settings
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
 Content = Path | bytes | RemoteFile
@@ -39,10 +40,17 @@ class TableLimits:
         cell: Characters in a cell.
     """
 
-    mb: float = 1000.0
-    rows: int = 2_500_000
-    columns: int = 2000
-    cell: int = 100_000
+    mb: float = Settings.max_table_mb
+    rows: int = Settings.max_table_rows
+    columns: int = Settings.max_table_columns
+    cell: int = Settings.max_cell_characters
+
+
+def table_limits(settings: Settings) -> TableLimits:
+    """How large a table may be by the settings."""
+    return TableLimits(
+        settings.max_table_mb, settings.max_table_rows, settings.max_table_columns, settings.max_cell_characters
+    )
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ast_demo.errors import AstDemoError, SettingsError
 from ast_demo.evaluation.engine import Engine, Load, Work
 from ast_demo.evaluation.parts import write_part
 from ast_demo.evaluation.rows import DecodedClip, EvaluationConfig, decode_clip, make_rows, show_clips
+from ast_demo.extras import need
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 
@@ -42,12 +43,7 @@ def ray_engine(settings: Settings, *, address: str = "", workers: int = 0) -> En
     Raises:
         SettingsError: Ray is not installed. Later, from the engine: there is no cluster at the address.
     """
-    try:
-        import ray.data  # noqa: F401
-    except ImportError:
-        raise SettingsError(
-            "The engine 'ray' needs Ray, which is not installed. Install it: pip install -r requirements-ray.txt"
-        ) from None
+    need("ray")
 
     def run(work: Work, load: Load, tell: Callable[[int], None]) -> None:
         with _cluster(address, workers) as resources:

@@ -23,6 +23,7 @@ from ast_demo.inference import Precision, run_elsewhere
 from ast_demo.inspection import Inspection, inspect_batch, inspect_recordings
 from ast_demo.models import Checkpoint, CheckpointFacts
 from ast_demo.runtime import is_lent, map_in_threads, slices
+from ast_demo.settings import Settings
 
 _BATCH_BYTES, _MOST_A_BATCH = 64_000_000, 16
 _FLOAT32_BYTES = 4
@@ -45,7 +46,7 @@ class EvaluationConfig:
     references: tuple[str, ...]
     precisions: Mapping[str, Precision] = field(default_factory=dict)
     label_map: Mapping[str, str] = field(default_factory=dict)
-    max_clip_s: float = 600.0
+    max_clip_s: float = Settings.max_clip_s
     windows: bool = True
     explain: bool | None = None
 

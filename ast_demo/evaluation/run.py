@@ -21,6 +21,7 @@ from ast_demo.evaluation.rows import EvaluationConfig
 from ast_demo.evaluation.table import finish
 from ast_demo.inspection import MOST
 from ast_demo.models import CheckpointFacts
+from ast_demo.settings import Settings
 
 
 def evaluate(
@@ -30,7 +31,7 @@ def evaluate(
     folder: Path,
     *,
     label_map: Mapping[str, str] | None = None,
-    max_clip_s: float = 600.0,
+    max_clip_s: float = Settings.max_clip_s,
     windows: bool = True,
     explain: bool | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,

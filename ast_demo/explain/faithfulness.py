@@ -24,12 +24,12 @@ import numpy as np
 import torch
 
 from ast_demo.explain.maps import RelevanceMap, energy_map, label_index, padding_share, random_map
-from ast_demo.explain.methods import QUICK_PARAMETERS, cautions, explain
-from ast_demo.explain.perturbation import Progress, perturb, perturbation_map, run_masked
+from ast_demo.explain.methods import QUICK_PARAMETERS, explain
+from ast_demo.explain.perturbation import perturb, perturbation_map, run_masked
 from ast_demo.inference import run
 from ast_demo.inspection import Inspection, inspect, to_scores
 from ast_demo.models import Checkpoint
-from ast_demo.runtime import map_in_threads, slices
+from ast_demo.runtime import Tell, map_in_threads, slices
 
 N_RANDOM = 10
 STEPS = (0.0, 0.1, 0.5, 0.9, 1.0)  # shares of the clip that are taken away or put back; the same from either end
@@ -96,7 +96,7 @@ class TrustCard:
 
 
 def measure_trust(
-    relevance: RelevanceMap, inspection: Inspection, checkpoint: Checkpoint, progress: Progress | None = None
+    relevance: RelevanceMap, inspection: Inspection, checkpoint: Checkpoint, progress: Tell | None = None
 ) -> TrustCard:
     """Put a map to the test.
 
@@ -139,30 +139,6 @@ def measure_trust(
         padding_share(relevance, inspection),
         relevance.special_share,
     )
-
-
-def summarise_map(relevance: RelevanceMap, inspection: Inspection, card: TrustCard | None = None) -> dict[str, object]:
-    """A map, and its trust card if there is one, as a JSON object, without the arrays."""
-    summary: dict[str, object] = {
-        "method": relevance.method,
-        "label": relevance.label,
-        "against": relevance.against,
-        "on_padding": padding_share(relevance, inspection),
-        "on_special_tokens": relevance.special_share,
-        "cautions": cautions(relevance, inspection),
-    }
-    if card is not None:
-        summary["trust"] = {
-            "label": card.label,
-            "verdict": card.verdict,
-            "insertion_less_deletion": {
-                "map": card.of_map.gap,
-                "loudness": card.of_energy.gap,
-                "random": [curves.gap for curves in card.of_random],
-            },
-            "kept_under_shuffled_weights": dict(zip(STAGES, card.kept_under_random_weights, strict=False)),
-        }
-    return summary
 
 
 def delete(

@@ -16,7 +16,7 @@ from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import AudioError
 from ast_demo.explain.maps import RelevanceMap
 from ast_demo.features import HOP_S, InputSettings, apply_mask, spread_over_bins
-from ast_demo.inspection import Inspection, inspect_batch, to_list
+from ast_demo.inspection import Inspection, inspect_batch
 from ast_demo.models import Checkpoint
 
 DEFAULT_KEEP = 0.65  # chosen by `benchmarks.hear`
@@ -115,16 +115,3 @@ def tell_halves(inspection: Inspection, halves: Halves) -> str:
         f"Split by {relevance.method}: {label!r} has {score:.0%} in the clip, {' and '.join(parts)}. "
         f"The kept part holds {halves.energy_share:.0%} of the energy."
     )
-
-
-def summarise_halves(halves: Halves) -> dict[str, object]:
-    """What became of both halves, as a JSON object."""
-    return {
-        "map": halves.relevance.method,
-        "label": halves.relevance.label,
-        "against": halves.relevance.against,
-        "keep": halves.keep,
-        "energy_share": halves.energy_share,
-        "kept": to_list(halves.kept.prediction.top()),
-        "removed": to_list(halves.removed.prediction.top()),
-    }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ast_demo.errors import CheckpointError
 from ast_demo.explain.attention_gradient import relevance_maps
 from ast_demo.explain.maps import Method, RelevanceMap, energy_map, label_index, padding_share, random_map, rollout_map
-from ast_demo.explain.perturbation import Perturbations, Progress, perturb, perturbation_map
+from ast_demo.explain.perturbation import Perturbations, perturb, perturbation_map
 from ast_demo.inspection import Inspection
 from ast_demo.models import Checkpoint, CheckpointFacts
+from ast_demo.runtime import Tell
 
 METHODS: tuple[Method, ...] = ("perturbation", "relevance", "rollout", "energy", "random")
 OF_A_LABEL: tuple[Method, ...] = ("perturbation", "relevance")
@@ -39,7 +40,7 @@ def explain(
     against: str | None = None,
     *,
     perturbations: Perturbations | None = None,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> RelevanceMap:
     """The map of one clip by one method.
 

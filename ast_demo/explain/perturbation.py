@@ -12,7 +12,7 @@ A checkpoint without a patch grid is run on the sound itself, with the windows s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -26,9 +26,7 @@ from ast_demo.features import HOP_S
 from ast_demo.inference import FastAST, run_tokens
 from ast_demo.inspection import Inspection
 from ast_demo.models import Checkpoint, CheckpointFacts, model_here, read_sequence
-from ast_demo.runtime import map_in_threads
-
-Progress = Callable[[int, int], None]
+from ast_demo.runtime import Tell, map_in_threads
 
 _KEPT_S, _DROPPED_S = (0.48, 0.80), 0.80  # widths of the windows: some words are short, and a short gap is bridged
 _KEPT_STEP_S, _DROPPED_STEP_S, _BOX_STEP_S = 0.16, 0.32, 0.48
@@ -52,7 +50,7 @@ class Perturbations:
 
 
 def perturb(
-    inspection: Inspection, checkpoint: Checkpoint, progress: Progress | None = None, *, only_windows: bool = False
+    inspection: Inspection, checkpoint: Checkpoint, progress: Tell | None = None, *, only_windows: bool = False
 ) -> Perturbations:
     """Run a checkpoint on an inspected clip with regions taken away.
 
@@ -90,7 +88,7 @@ def make_masks(n_frequency: int, n_time: int, column_s: float) -> tuple[np.ndarr
 
 
 def run_masked(
-    inspection: Inspection, checkpoint: Checkpoint, kept: np.ndarray, progress: Progress | None = None
+    inspection: Inspection, checkpoint: Checkpoint, kept: np.ndarray, progress: Tell | None = None
 ) -> np.ndarray:
     """Logits (n_masks, n_labels) of a clip of which only some patches, (n_masks, n_frequency, n_time), are kept."""
     logits = np.empty((len(kept), len(checkpoint.facts.labels)), np.float32)

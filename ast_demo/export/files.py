@@ -11,7 +11,8 @@ import numpy as np
 
 from ast_demo.audio import to_wav
 from ast_demo.errors import cannot_write
-from ast_demo.explain import Halves, RelevanceMap, TrustCard, summarise_halves, summarise_map
+from ast_demo.explain import ClipReport, Halves, RelevanceMap, TrustCard
+from ast_demo.export.summaries import describe_clip, summarise_comparison, summarise_map
 from ast_demo.figures import (
     Look,
     difference_figure,
@@ -24,7 +25,7 @@ from ast_demo.figures import (
     trust_figure,
     waveform_figure,
 )
-from ast_demo.inspection import Comparison, Inspection, Timeline, summarise, summarise_comparison, summarise_windows
+from ast_demo.inspection import Comparison, Inspection, Timeline
 
 _FIGURES = {
     "waveform": waveform_figure,
@@ -128,6 +129,17 @@ def write_map(
     return _write_files(folder, contents)
 
 
+def write_report(report: ClipReport, folder: Path) -> list[Path]:
+    """Write all that was asked of a recording: what `write_map` writes, where there is a map, and what `write_inspection` does.
+
+    Raises:
+        DataError: The folder cannot be written to.
+    """
+    inspection = report.inspection
+    of_map = [] if report.relevance is None else write_map(report.relevance, inspection, folder, report.card)
+    return of_map + write_inspection(inspection, folder, timeline=report.timeline, halves=report.halves)
+
+
 def write_inspection(
     inspection: Inspection,
     folder: Path,
@@ -157,14 +169,6 @@ def write_inspection(
     contents["inspection.json"] = (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode()
     contents["inspection.npz"] = arrays(inspection, timeline, halves)
     return _write_files(folder, contents)
-
-
-def describe_clip(
-    inspection: Inspection, timeline: Timeline | None = None, halves: Halves | None = None
-) -> dict[str, object]:
-    """All that is known of a clip as one JSON object; the halves under `halves`."""
-    summary = summarise(inspection) if timeline is None else summarise_windows(inspection, timeline)
-    return summary | ({} if halves is None else {"halves": summarise_halves(halves)})
 
 
 def _write_files(folder: Path, contents: dict[str, bytes]) -> list[Path]:

@@ -32,7 +32,11 @@ class Learner:
 
 
 def prepare_learner(
-    base: str | Path | PretrainedConfig, labels: tuple[str, ...], multi_label: bool, options: FinetuneOptions
+    base: str | Path | PretrainedConfig,
+    labels: tuple[str, ...],
+    multi_label: bool,
+    options: FinetuneOptions,
+    limits: Settings,
 ) -> Learner:
     problem = "multi_label_classification" if multi_label else "single_label_classification"
     if isinstance(base, PretrainedConfig):
@@ -49,21 +53,21 @@ def prepare_learner(
         extractor = extractor_class(sampling_rate=SAMPLE_RATE)
         return Learner(AutoModelForAudioClassification.from_config(config), labels, None, extractor, "")
 
-    folder, name = find_checkpoint(base, Settings())
+    folder, name = find_checkpoint(base, limits)
     try:
         model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"The config.json of {name!r} cannot be read: {error}.") from None
     if model_type == "audio-spectrogram-transformer":
-        return _prepare_ast(base, name, labels, problem, options)
+        return _prepare_ast(base, name, labels, problem, options, limits)
     return _prepare_other(folder, name, labels, problem)
 
 
 def _prepare_ast(
-    base: str | Path, name: str, labels: tuple[str, ...], problem: str, options: FinetuneOptions
+    base: str | Path, name: str, labels: tuple[str, ...], problem: str, options: FinetuneOptions, limits: Settings
 ) -> Learner:
     """An AST base with a head for these labels: its own, if it has the same ones; and with another grid, if asked."""
-    loaded = load_checkpoint(base)
+    loaded = load_checkpoint(base, limits)
     old: Any = loaded.model.config
     keeps_head = set(loaded.facts.labels) == set(labels)
     labels = loaded.facts.labels if keeps_head else labels

@@ -18,6 +18,7 @@ from transformers import PretrainedConfig
 
 from ast_demo.data import LabelledClips
 from ast_demo.errors import DataError
+from ast_demo.extras import need
 from ast_demo.finetuning.distributed import is_main_process
 from ast_demo.finetuning.model import Learner, prepare_learner
 from ast_demo.finetuning.model_card import CardText, write_card
@@ -28,6 +29,7 @@ from ast_demo.finetuning.split import Split, split_clips, write_split
 from ast_demo.finetuning.trainer import make_trainer
 from ast_demo.finetuning.training_data import Progress, feed
 from ast_demo.finetuning.weight_average import WeightAverage
+from ast_demo.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def finetune(
     *,
     extra: Sequence[LabelledClips] = (),
     card: CardText | None = None,
+    limits: Settings | None = None,
     progress: Progress = print,
 ) -> FinetuneResult:
     """Train a checkpoint on labelled clips.
@@ -63,13 +66,16 @@ def finetune(
         options: How to train.
         extra: Clips that are learnt from, but never held out, such as synthetic ones.
         card: What the model card says beside what was measured.
+        limits: Of recordings and checkpoints; those of a program that runs for its owner by default.
         progress: Called with a line for people now and then.
 
     Raises:
         DataError: The clips cannot be learnt from, or the folder cannot be written.
         CheckpointError: The base cannot be loaded.
+        SettingsError: What fine-tuning needs is not installed.
     """
-    options = options or FinetuneOptions()
+    need("finetune")
+    options, limits = options or FinetuneOptions(), limits or Settings()
     output = Path(output)
     if not is_main_process():
         progress = _say_nothing
@@ -78,9 +84,9 @@ def finetune(
     check_options(options)
     labels = _check_labels(clips, extra)
     split = split_clips(clips, options)
-    learner = prepare_learner(base, labels, clips.multi_label, options)
+    learner = prepare_learner(base, labels, clips.multi_label, options, limits)
     try:
-        return _run(learner, split, labels, output, options, extra, card or CardText(), progress)
+        return _run(learner, split, labels, output, options, extra, card or CardText(), limits, progress)
     except (OSError, SafetensorError) as error:
         # NumPy, PyTorch and safetensors each say in a way of their own that a file ends too early.
         reason = (isinstance(error, OSError) and error.strerror) or "a file could not be written to its end"
@@ -122,12 +128,13 @@ def _run(
     options: FinetuneOptions,
     extra: Sequence[LabelledClips],
     card: CardText,
+    limits: Settings,
     progress: Progress,
 ) -> FinetuneResult:
     work = output / "training"
     work.mkdir(parents=True, exist_ok=True)
     check_same_run(work, options, split, labels)
-    fed = feed(learner, split, work, options, extra, progress)
+    fed = feed(learner, split, work, options, extra, limits, progress)
     average = WeightAverage(learner.model, options.weight_average) if options.weight_average else None
     trainer = make_trainer(learner.model, fed, work, options, progress, average)
     begun = last_state(work)

@@ -28,6 +28,7 @@ from ast_demo.finetuning.sampler import DrawingOrder
 from ast_demo.finetuning.small_ast import grid_of
 from ast_demo.finetuning.split import Split
 from ast_demo.models import load_checkpoint
+from ast_demo.settings import Settings
 
 Progress = Callable[[str], None]  # is given a line for people
 
@@ -52,6 +53,7 @@ def feed(
     work: Path,
     options: FinetuneOptions,
     extra: Sequence[LabelledClips],
+    limits: Settings,
     progress: Progress,
 ) -> Fed:
     """Decode all clips and prepare the batches.
@@ -66,15 +68,17 @@ def feed(
     )
     started = time.monotonic()
     unreadable: list[str] = []
-    held = [(clip, wave) for clip in split.validation if (wave := _read(clip, unreadable))]
+    held = [(clip, wave) for clip in split.validation if (wave := _read(clip, limits, unreadable))]
     if not held:
         raise DataError("None of the held-out clips can be read. " + " ".join(unreadable[:3]))
     waves = [wave for _, wave in held]
     # What is known of each clip: versions of its log-mel, or its samples; nothing if it cannot be read.
     if learner.settings:
-        known: list[Any] = _read_spectrograms(learnt, len(split.training), learner.settings, work, options, unreadable)
+        known: list[Any] = _read_spectrograms(
+            learnt, len(split.training), learner.settings, work, options, limits, unreadable
+        )
     else:
-        known = [wave.samples if (wave := _read(clip, unreadable)) else () for clip in learnt]
+        known = [wave.samples if (wave := _read(clip, limits, unreadable)) else () for clip in learnt]
     readable = [i for i, what in enumerate(known) if len(what)]
     targets = np.array([_target(learnt[i], learner.labels) for i in readable]).reshape(-1, len(learner.labels))
     for label, count in zip(learner.labels, targets.sum(axis=0), strict=True):
@@ -101,7 +105,9 @@ def feed(
         grid = grid_of(learner.model.config)
         batches: Any = SpectrogramBatches(clips, order, settings, grid, options.augmentation, options.seed)
         if options.teacher:
-            batches = TaughtBatches(batches, load_checkpoint(options.teacher), learner.labels, settings, options)
+            batches = TaughtBatches(
+                batches, load_checkpoint(options.teacher, limits), learner.labels, settings, options
+            )
         validation = [_stack_spectrograms(waves[i : i + 16], settings) for i in range(0, len(waves), 16)]
         progress(f"Log-mel of the training clips: mean {mean:.4f}, standard deviation {std:.4f}.")
     else:
@@ -131,6 +137,7 @@ def _read_spectrograms(
     settings: InputSettings,
     work: Path,
     options: FinetuneOptions,
+    limits: Settings,
     unreadable: list[str],
 ) -> list[tuple[np.ndarray, ...]]:
     """Versions of the log-mel of each clip; the first `n_own` are varied as sound. From the disk if a run goes on."""
@@ -145,7 +152,7 @@ def _read_spectrograms(
         return kept
     versions: list[tuple[np.ndarray, ...]] = []
     for i, clip in enumerate(clips):
-        wave = _read(clip, unreadable)
+        wave = _read(clip, limits, unreadable)
         mine = how if i < n_own else replace(how, copies=0)
         versions.append(make_versions(wave, settings, mine, (options.seed, 4, i)) if wave else ())
     if any(versions) and is_main_process():
@@ -158,9 +165,9 @@ def _stack_spectrograms(waves: Sequence[Waveform], settings: InputSettings) -> B
     return {"input_values": torch.from_numpy(np.stack([spectrogram.values for spectrogram in spectrograms]))}
 
 
-def _read(clip: LabelledClip, unreadable: list[str]) -> Waveform | None:
+def _read(clip: LabelledClip, limits: Settings, unreadable: list[str]) -> Waveform | None:
     try:
-        return read_clip(clip)
+        return read_clip(clip, max_s=limits.max_clip_s)
     except AudioError as error:
         unreadable.append(str(error))
         return None

@@ -2,26 +2,8 @@
 
 from __future__ import annotations
 
-from ast_demo.inspection.comparison import (
-    MOST,
-    Comparison,
-    common_rasters,
-    compare,
-    describe,
-    map_raster,
-    match_key,
-    summarise_comparison,
-)
-from ast_demo.inspection.inspection import (
-    Inspection,
-    PatchInspection,
-    inspect,
-    inspect_batch,
-    inspect_patch,
-    summarise,
-    to_list,
-    to_scores,
-)
+from ast_demo.inspection.comparison import MOST, Comparison, common_rasters, compare, describe, map_raster, match_key
+from ast_demo.inspection.inspection import Inspection, PatchInspection, inspect, inspect_batch, inspect_patch, to_scores
 from ast_demo.inspection.rollout import padding_of_columns, to_grid
 from ast_demo.inspection.windows import (
     Timeline,
@@ -31,7 +13,6 @@ from ast_demo.inspection.windows import (
     inspect_recordings,
     look_through,
     nearest_window,
-    summarise_windows,
     window_starts,
 )
 
@@ -56,11 +37,7 @@ __all__ = [
     "match_key",
     "nearest_window",
     "padding_of_columns",
-    "summarise",
-    "summarise_comparison",
-    "summarise_windows",
     "to_grid",
-    "to_list",
     "to_scores",
     "window_starts",
 ]

@@ -15,7 +15,7 @@ from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.data import match_key
 from ast_demo.errors import AstDemoError, CheckpointError
 from ast_demo.features import FRAME_S, HOP_S, PatchGrid, count_frames
-from ast_demo.inspection.inspection import Inspection, inspect, summarise
+from ast_demo.inspection.inspection import Inspection, inspect
 from ast_demo.models import Checkpoint
 
 MOST = 4  # checkpoints side by side
@@ -217,35 +217,6 @@ def describe(comparison: Comparison) -> list[str]:
     elif len(names) > 2:
         sentences.append("There is no label that all of them share, and so no mean of their scores.")
     return sentences
-
-
-def summarise_comparison(comparison: Comparison) -> dict[str, object]:
-    """A comparison as a JSON object."""
-    agreement = comparison.agreement
-    names = [one.checkpoint.name for one in comparison.inspections]
-    return {
-        "clip": comparison.waveform.name,
-        "inspections": [summarise(one) for one in comparison.inspections],
-        "failures": [{"checkpoint": one.checkpoint, "message": one.message} for one in comparison.failures],
-        "agreement": agreement
-        and {
-            "shared_labels": list(agreement.shared_labels),
-            "unshared_labels": [
-                {"checkpoint": name, "labels": list(labels)}
-                for name, labels in zip(names, agreement.unshared_labels, strict=True)
-            ],
-            "ensemble": [{"label": label, "score": score} for label, score in agreement.ensemble],
-            "pairs": [
-                {
-                    "checkpoints": [names[pair.first], names[pair.second]],
-                    "same_winner": pair.same_winner,
-                    "divergence_bits": pair.divergence,
-                    "rollout_correlation": pair.rollout_correlation,
-                }
-                for pair in agreement.pairs
-            ],
-        },
-    }
 
 
 def _agree_on(inspections: Sequence[Inspection], first: int, second: int) -> PairAgreement:

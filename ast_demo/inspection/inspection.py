@@ -205,39 +205,3 @@ def _run(
         (answer.logits[i].numpy(), answer.embeddings[i].numpy(), [layer[i] for layer in answer.head_sums])
         for i in range(len(spectrograms))
     ]
-
-
-def summarise(inspection: Inspection) -> dict[str, object]:
-    """An inspection as a JSON object: facts and scores, without the arrays. Null is what a model without a grid lacks."""
-    facts, spectrogram, rollout = inspection.checkpoint, inspection.spectrogram, inspection.rollout
-    grid = facts.grid
-    return {
-        "clip": inspection.waveform.name,
-        "checkpoint": facts.name,
-        "activation": facts.activation,
-        "activation_reason": facts.activation_reason,
-        "predictions": to_list(inspection.prediction.top()),
-        "start_s": inspection.waveform.start_s,
-        "duration_s": round(inspection.waveform.duration_s, 4),
-        "original_rate": inspection.waveform.original_rate,
-        "channels": inspection.waveform.channels,
-        "notes": list(inspection.waveform.notes),
-        "frames": spectrogram and spectrogram.clip_frames,
-        "input_frames": facts.input and facts.input.n_frames,
-        "input_s": inspection.input_s,
-        "mean": facts.input and facts.input.mean,
-        "std": facts.input and facts.input.std,
-        "padding_share": inspection.padding_share,
-        "truncated_s": inspection.truncated_s,
-        "patch_grid": grid and {"frequency": grid.n_frequency, "time": grid.n_time},
-        "rollout_on_padding": float(rollout.padding_share[-1]),
-        "rollout_on_special_tokens": float(rollout.special_share[-1]),
-        "precision": inspection.precision,
-        "precision_note": inspection.precision_note,
-        "seconds": round(inspection.seconds, 4),
-    }
-
-
-def to_list(top: Sequence[tuple[str, float]]) -> list[dict[str, object]]:
-    """Labels and scores as they are written to JSON."""
-    return [{"label": label, "score": score} for label, score in top]

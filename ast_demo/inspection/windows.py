@@ -14,8 +14,9 @@ import numpy as np
 
 from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
 from ast_demo.features import count_frames
-from ast_demo.inspection.inspection import Inspection, Prediction, inspect, inspect_batch, summarise, to_list
+from ast_demo.inspection.inspection import Inspection, Prediction, inspect, inspect_batch
 from ast_demo.models import Checkpoint, CheckpointFacts, longest_input_s
+from ast_demo.runtime import Tell
 
 _BATCH_TOKENS = (
     2048  # in one pass through the model: a small model takes several windows at once, a large one each alone
@@ -108,11 +109,21 @@ def follow_windows(recording: Waveform, checkpoint: Checkpoint, so_far: Timeline
         yield timeline
 
 
-def look_through(recording: Waveform, checkpoint: Checkpoint, so_far: Timeline | None = None) -> Timeline:
-    """All windows of a recording, as `follow_windows` has them at last."""
+def look_through(
+    recording: Waveform, checkpoint: Checkpoint, so_far: Timeline | None = None, progress: Tell | None = None
+) -> Timeline:
+    """All windows of a recording, as `follow_windows` has them at last.
+
+    Args:
+        progress: Told how many windows of how many are known.
+    """
     timeline = so_far
-    for timeline in follow_windows(recording, checkpoint, so_far):  # noqa: B007
-        pass
+    n_windows = len(window_starts(len(recording.samples), checkpoint))
+    if progress is not None and n_windows > 1:
+        progress(len(so_far.windows) if so_far else 0, n_windows)
+    for timeline in follow_windows(recording, checkpoint, so_far):
+        if progress is not None:
+            progress(len(timeline.windows), n_windows)
     assert timeline is not None  # there is always a window
     return timeline
 
@@ -157,31 +168,6 @@ def pool(predictions: Sequence[Prediction], checkpoint: CheckpointFacts) -> Pred
         logits -= np.log(np.maximum(1 - scores, _LEAST))
     embedding = np.mean([prediction.embedding for prediction in predictions], axis=0)
     return Prediction(checkpoint.labels, scores, logits, embedding)
-
-
-def summarise_windows(inspection: Inspection, timeline: Timeline) -> dict[str, object]:
-    """An inspection of one window as a JSON object, and the recording that it was cut from.
-
-    As `summarise`, but `duration_s` is that of the recording, and `truncated_s` what of it lies outside this window;
-    added are `windows` (start_s, end_s, label and score of the best, and the five best as `predictions`), and
-    `pooled`, the mean over the windows, in the form of `predictions`.
-    """
-    outside_s = max(0.0, timeline.duration_s - inspection.input_s)
-    return summarise(inspection) | {
-        "duration_s": round(timeline.duration_s, 4),
-        "truncated_s": outside_s,
-        "pooling": "mean of the windows' scores",
-        "pooled": to_list(timeline.pooled.top()),
-        "windows": [
-            {
-                "start_s": round(window.start_s, 4),
-                "end_s": round(window.end_s, 4),
-                **dict(zip(("label", "score"), window.prediction.top(1)[0], strict=True)),
-                "predictions": to_list(window.prediction.top(5)),
-            }
-            for window in timeline.windows
-        ],
-    }
 
 
 def _size(checkpoint: Checkpoint) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
+from ast_demo.errors import CheckpointError
 from ast_demo.models import loading as checkpoints
-from ast_demo.models.hub import find_downloaded, hub_is_reachable
+from ast_demo.models.hub import check_size, find_downloaded, hub_is_reachable
 from ast_demo.models.loading import CheckpointFacts, read_facts, shipped_names
 from ast_demo.settings import Settings, is_allowed
 
@@ -25,6 +27,7 @@ MIT_CHECKPOINTS = tuple(
         "speech-commands-v2",
     )
 )
+_MIT_BYTES = 350_000_000  # about, of each
 
 
 @dataclass(frozen=True)
@@ -42,27 +45,44 @@ def allowed_on_hub(settings: Settings) -> list[str]:
     return [name for name in MIT_CHECKPOINTS if is_allowed(name, settings.hub_checkpoints)]
 
 
-def catalogue(settings: Settings | None = None, *, reachable: Callable[[], bool] | None = None) -> list[CatalogueEntry]:
+def catalogue(settings: Settings, *, reachable: Callable[[], bool] | None = None) -> list[CatalogueEntry]:
     """What can be loaded now: the shipped checkpoints, and those of MIT's eight from the Hub that the settings allow.
 
     Args:
         reachable: Asked once, and only if some checkpoint is not on this machine yet.
     """
-    entries = [
-        CatalogueEntry(name, "shipped", True, _describe(read_facts(checkpoints.SHIPPED_FOLDER / name)))
-        for name in shipped_names()
-    ]
-    cached = {name: find_downloaded(name) is not None for name in allowed_on_hub(settings or Settings())}
-    available = all(cached.values()) or (reachable or partial(hub_is_reachable, MIT_CHECKPOINTS[0]))()
-    for name in cached:
-        if cached[name]:
-            note = "already downloaded"
+    shipped = {name: checkpoints.SHIPPED_FOLDER / name for name in shipped_names()}
+    entries = [_on_this_machine(name, "shipped", folder, settings) for name, folder in shipped.items()]
+    cached = {name: find_downloaded(name) for name in allowed_on_hub(settings)}
+    available = None not in cached.values() or (reachable or partial(hub_is_reachable, MIT_CHECKPOINTS[0]))()
+    for name, folder in cached.items():
+        if folder is not None:
+            entries.append(_on_this_machine(name, "hub", folder, settings))
+        elif refusal := _refusal(name, _MIT_BYTES, settings):
+            entries.append(CatalogueEntry(name, "hub", False, refusal))
         elif available:
-            note = "downloaded from the Hugging Face Hub on first use (about 350 MB)"
+            note = f"downloaded from the Hugging Face Hub on first use (about {_MIT_BYTES / 1e6:.0f} MB)"
+            entries.append(CatalogueEntry(name, "hub", True, note))
         else:
             note = "not available now: not downloaded yet, and the Hugging Face Hub cannot be reached"
-        entries.append(CatalogueEntry(name, "hub", cached[name] or available, note))
+            entries.append(CatalogueEntry(name, "hub", False, note))
     return entries
+
+
+def _on_this_machine(name: str, source: Literal["shipped", "hub"], folder: Path, settings: Settings) -> CatalogueEntry:
+    weights = folder / "model.safetensors"
+    refusal = _refusal(name, weights.stat().st_size if weights.is_file() else 0, settings)
+    note = _describe(read_facts(folder)) if source == "shipped" else "already downloaded"
+    return CatalogueEntry(name, source, not refusal, refusal or note)
+
+
+def _refusal(name: str, n_bytes: int, settings: Settings) -> str:
+    """Why the settings refuse it, or nothing."""
+    try:
+        check_size(n_bytes, name, settings)
+    except CheckpointError as error:
+        return f"not available here: {error}"
+    return ""
 
 
 def _describe(facts: CheckpointFacts) -> str:

@@ -23,8 +23,9 @@ from ast_demo.features import InputSettings, PatchGrid
 from ast_demo.inference import FastAST, Precision, choose_precision, make_fast, precision_note
 from ast_demo.models.hub import CHECKPOINT_FILES, check_allowed, check_size, download, find_downloaded, is_hub_id
 from ast_demo.settings import DEFAULT_CHECKPOINT, Settings
+from ast_demo.shipped import shipped_folder
 
-SHIPPED_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "checkpoints"
+SHIPPED_FOLDER = shipped_folder("checkpoints")
 _AST = "audio-spectrogram-transformer"
 _AUDIOSET_LABELS = 527
 _LARGEST, _MOST_LABELS = 10_000_000, 100_000  # numbers in a configuration beyond these would fill the memory

@@ -21,6 +21,7 @@ from threading import Event, Lock, Thread
 
 from ast_demo.errors import DataError
 from ast_demo.evaluation import read_evaluation
+from ast_demo.extras import missing, need
 from ast_demo.runtime import VIEWERS
 from ast_demo.settings import Settings
 from ast_demo.spotlight.view import View, build_view
@@ -151,7 +152,9 @@ class Viewers:
         Thread(target=self._watch, daemon=True).start()
 
     def prepare(self) -> None:
-        """Start a process in the background, so that the next evaluation opens at once."""
+        """Start a process in the background, so that the next evaluation opens at once; none where Spotlight is missing."""
+        if missing("spotlight"):
+            return
         with self._lock:
             if self._spare is not None and not self._spare.alive:
                 self._spare.stop()  # what is left of it
@@ -164,7 +167,9 @@ class Viewers:
 
         Raises:
             DataError: There is no evaluation in the folder, or Spotlight cannot show it.
+            SettingsError: Spotlight is not installed.
         """
+        need("spotlight")
         folder = folder.resolve()
         with self._opening:
             viewer = next((one for one in self._viewers.values() if one.folder == folder), None) or Viewer(folder)
@@ -256,7 +261,9 @@ def serve_evaluation(folder: Path, tell: Callable[[str], None]) -> None:
 
     Raises:
         DataError: There is no evaluation in the folder, or Spotlight cannot show it.
+        SettingsError: Spotlight is not installed.
     """
+    need("spotlight")
     view = build_view(read_evaluation(folder))
     process = ViewerProcess()
     try:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ast_demo.ui.page import launch
+from ast_demo.ui.server import launch
 
 __all__ = ["launch"]

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ast_demo.runtime import Tell
+
 Result = TypeVar("Result")
-Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

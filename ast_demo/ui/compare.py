@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ast_demo import export
-from ast_demo.audio import Waveform, read_audio
+from ast_demo.audio import Waveform
 from ast_demo.errors import AstDemoError
 from ast_demo.figures import Look
 from ast_demo.inspection import MOST, Comparison, Inspection, compare, describe, match_key
@@ -21,6 +21,7 @@ from ast_demo.settings import Settings
 from ast_demo.ui import components, files, html
 from ast_demo.ui.accessibility import answer_for_ears
 from ast_demo.ui.background import Done, follow
+from ast_demo.ui.messages import alert
 
 _PICTURES = {
     "waveform": "Waveform of the clip over time",
@@ -73,11 +74,11 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Ta
     for column in columns:
         results += [column.panel, column.text, *column.pictures.values(), column.no_grid]
 
-    def clear(complaint: str = "") -> dict[Any, object]:
-        alert = f'<p role="alert">{escape(complaint)}</p>' if complaint else ""
+    def clear(error: AstDemoError | None = None) -> dict[Any, object]:
+        complaint = alert(error) if error else ""
         panels = {column.panel: gr.update(visible=False) for column in columns}
         hidden = {downloads_panel: gr.update(visible=False), downloads: None}
-        return {kept: None, message: alert, answer: "", agreement: "", facts: "", **hidden, **panels}
+        return {kept: None, message: complaint, answer: "", agreement: "", facts: "", **hidden, **panels}
 
     def fill(comparison: Comparison, references: list[str], look: Look) -> dict[Any, object]:
         folder = files.result_folder()
@@ -98,7 +99,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Ta
         for column, reference in zip(columns, references, strict=False):
             values |= {column.panel: gr.update(visible=True), column.no_grid: gr.update(visible=False)}
             if failure := failures.get(reference):
-                values[column.text] = f'<h2>{escape(reference)}</h2><p role="alert">{escape(failure.message)}</p>'
+                values[column.text] = f"<h2>{escape(reference)}</h2>{alert(failure.message)}"
                 values |= {picture: gr.update(value=None, visible=False) for picture in column.pictures.values()}
                 continue
             inspection = comparison.inspections[number]
@@ -125,7 +126,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Ta
                 yield clear()
                 return
             progress(0, "Reading the recording")
-            waveform = read_audio(path, max_s=settings.max_clip_s)
+            waveform = components.read_clip(path, settings)
             for news in follow_comparison(waveform, references, checkpoints):
                 if isinstance(news, Comparison):
                     progress((n + 1, n + 2), "Drawing")
@@ -134,7 +135,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Ta
                     yield {kept: gr.skip()}  # here the work ends where the visitor has left
                     progress((news + 1, n + 2), f"Checkpoint {news + 1} of {n}: {references[news]}")
         except AstDemoError as error:
-            yield clear(str(error))
+            yield clear(error)
         finally:
             files.forget(old)
 

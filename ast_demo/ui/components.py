@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from ast_demo.audio import Waveform, read_audio
 from ast_demo.data import one_sample_per_label
+from ast_demo.errors import AudioError
 from ast_demo.figures import Look
 from ast_demo.inspection import MOST
 from ast_demo.models import allowed_on_hub, catalogue, shipped_names
 from ast_demo.settings import Settings
+from ast_demo.ui.messages import in_words
 
 
 @dataclass(frozen=True)
@@ -85,18 +89,41 @@ def several_checkpoints(settings: Settings, label: str, elem_id: str, info: str 
     )
 
 
+def read_clip(path: str, settings: Settings) -> Waveform:
+    """The recording that a visitor has sent or chosen.
+
+    Raises:
+        AudioError: It was deleted meanwhile; or as `read_audio`.
+    """
+    if not Path(path).is_file():
+        raise AudioError(
+            f"This recording is no longer on the server, which keeps recordings for {in_words(settings.kept_s)}. "
+            "Record it, upload it or choose it again."
+        )
+    return read_audio(path, max_s=settings.max_clip_s)
+
+
 def sample_buttons(clip: gr.Audio, elem_id: str) -> None:
-    """A button for one sample of each label, which puts it into the clip."""
+    """A button for one sample of each label, which puts it into the clip.
+
+    Each click gives the visitor a copy of their own among the uploads, which is deleted as these are. `gr.Examples` would
+    make one copy of each when the page is built, and all visitors would lose it.
+    """
     samples = one_sample_per_label()
-    gr.Examples(
-        [[str(sample.path)] for sample in samples],
-        inputs=[clip],
-        example_labels=[sample.label.replace("_", " ") for sample in samples],
-        examples_per_page=len(samples) or 1,
+    names = [sample.label.replace("_", " ") for sample in samples]
+    buttons = gr.Dataset(
+        components=["textbox"],
+        samples=[[name] for name in names],
+        sample_labels=names,
+        type="index",
+        samples_per_page=len(samples) or 1,
         label="Or listen to a sample",
         elem_id=elem_id,
-        api_visibility="private",
     )
+    buttons.click(
+        lambda place: str(samples[place].path), [buttons], [clip],
+        show_progress="hidden", queue=False, api_visibility="private",
+    )  # fmt: skip
 
 
 def picture(elem_id: str, alt: str, *, visible: bool = False) -> gr.Image:

@@ -6,29 +6,37 @@ Each takes the path that the tab of the same name takes, and answers with what t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from ast_demo.audio import list_names, read_audio
+from ast_demo.audio import list_names
 from ast_demo.data import read_labelled_clips_of_visitor
 from ast_demo.errors import AudioError
 from ast_demo.evaluation import Evaluation
 from ast_demo.evaluation import evaluate as evaluate_clips
-from ast_demo.inspection import Comparison, summarise, summarise_comparison
-from ast_demo.inspection import inspect as inspect_clip
+from ast_demo.explain import report_clip
+from ast_demo.export import summarise_comparison, summarise_report
+from ast_demo.inspection import Comparison
 from ast_demo.models import CheckpointCache, default_checkpoint, shipped_names
 from ast_demo.settings import Settings
 from ast_demo.ui import compare as compare_tab
 from ast_demo.ui import components, files
+from ast_demo.ui.background import Done, follow
 from ast_demo.ui.evaluate import running
+from ast_demo.ui.messages import sentence
 
 
-def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
-    """Add the three to a page. Must be called inside a `gr.Blocks`."""
+@dataclass(frozen=True)
+class Endpoints:
+    """What programs may call. The names, the annotations and the texts below are what they read of it."""
 
-    def inspect(clip: str | None, checkpoint: str) -> dict[str, Any]:
+    checkpoints: CheckpointCache
+    settings: Settings
+
+    def inspect(self, clip: str | None, checkpoint: str) -> Iterator[dict[str, Any]]:
         """Classify a recording with an audio classifier, and tell what the model was fed.
 
         Args:
@@ -36,12 +44,18 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
             checkpoint: Name of a shipped checkpoint, or the id of an audio classifier on the Hugging Face Hub.
 
         Returns:
-            All labels with their scores, best first, under `predictions`; and the facts of the input.
+            While a recording longer than the input is heard, `progress`. At last all labels with their scores, best first,
+            under `predictions`, those of each window under `windows`, their mean under `pooled`, and the facts of the input.
         """
-        waveform = read_audio(_given(clip), max_s=settings.max_clip_s)
-        return summarise(inspect_clip(waveform, checkpoints.load(checkpoint or default_checkpoint())))
+        recording = components.read_clip(_given(clip), self.settings)
+        loaded = self.checkpoints.load(checkpoint or default_checkpoint())
+        for news in follow(lambda tell: report_clip(recording, loaded, progress=lambda what: tell)):
+            if isinstance(news, Done):
+                yield summarise_report(news.result)
+            else:
+                yield {"progress": "{} of {} windows".format(*news)}
 
-    def compare(clip: str | None, chosen: list[str]) -> Iterator[dict[str, Any]]:
+    def compare(self, clip: str | None, chosen: list[str]) -> Iterator[dict[str, Any]]:
         """Classify a recording with two to four audio classifiers, and tell where they agree.
 
         Args:
@@ -52,14 +66,14 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
             While it runs, `progress`. At last, what `inspect` tells of each under `inspections`, those that failed under
             `failures`, and `agreement`.
         """
-        waveform = read_audio(_given(clip), max_s=settings.max_clip_s)
-        for news in compare_tab.follow_comparison(waveform, chosen, checkpoints):
+        waveform = components.read_clip(_given(clip), self.settings)
+        for news in compare_tab.follow_comparison(waveform, chosen, self.checkpoints):
             if isinstance(news, Comparison):
                 yield summarise_comparison(news)
             else:
                 yield {"progress": f"{news} of {len(chosen)} checkpoints"}
 
-    def evaluate(archive: str | None, chosen: list[str]) -> Iterator[dict[str, Any]]:
+    def evaluate(self, archive: str | None = None, chosen: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         """Measure how well one to four audio classifiers do on labelled recordings.
 
         Args:
@@ -70,13 +84,13 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
             While it runs, `progress`. At last, for each checkpoint its metrics under `checkpoints`, for every two
             whether one is better under `comparisons`, and the clips that could not be read under `unreadable`.
         """
-        clips = read_labelled_clips_of_visitor("samples", archive, settings)
+        clips = read_labelled_clips_of_visitor("samples", archive, self.settings)
 
         def run(tell: Callable[[int, int], None]) -> Evaluation:
             folder = files.result_folder()
             try:
                 return evaluate_clips(
-                    clips, chosen, checkpoints.load, folder, max_clip_s=settings.max_clip_s, progress=tell
+                    clips, chosen, self.checkpoints.load, folder, max_clip_s=self.settings.max_clip_s, progress=tell
                 )
             finally:  # here, as who hangs up leaves before the work has noticed, which would make the folder again
                 shutil.rmtree(folder, ignore_errors=True)
@@ -84,7 +98,10 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
         for news in running.follow_evaluation(run):
             yield _summary(news) if isinstance(news, Evaluation) else {"progress": news}
 
-    shipped = shipped_names()
+
+def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
+    """Add the three to a page. Must be called inside a `gr.Blocks`."""
+    call, shipped = Endpoints(checkpoints, settings), shipped_names()
     with gr.Row(visible=False):
         clip = gr.File(label="Recording")
         archive = gr.File(label="ZIP with a folder for each label")
@@ -94,10 +111,12 @@ def add_endpoints(checkpoints: CheckpointCache, settings: Settings) -> None:
         )
         answer = gr.JSON()
         bell = gr.Button()
-    model, evaluation = (components.pool(kind, settings) for kind in (components.MODEL, components.EVALUATION))
-    bell.click(inspect, [clip, one], [answer], api_name="inspect", **model)
-    bell.click(compare, [clip, several], [answer], api_name="compare", **model)
-    bell.click(evaluate, [archive, several], [answer], api_name="evaluate", **evaluation)
+    long, model, evaluation = (
+        components.pool(kind, settings) for kind in (components.LONG, components.MODEL, components.EVALUATION)
+    )
+    bell.click(call.inspect, [clip, one], [answer], api_name="inspect", **long)
+    bell.click(call.compare, [clip, several], [answer], api_name="compare", **model)
+    bell.click(call.evaluate, [archive, several], [answer], api_name="evaluate", **evaluation)
 
 
 def _given(clip: str | None) -> str:
@@ -110,5 +129,5 @@ def _summary(result: Evaluation) -> dict[str, Any]:
     return {
         "checkpoints": dict(result.metrics),
         "comparisons": list(result.comparisons),
-        "unreadable": dict(result.unreadable),
+        "unreadable": {name: sentence(reason) for name, reason in result.unreadable.items()},
     }

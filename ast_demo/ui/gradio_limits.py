@@ -25,6 +25,7 @@ from gradio_client.exceptions import AppError
 from starlette.formparsers import MultiPartException
 
 from ast_demo.ui.log import log_failure
+from ast_demo.ui.messages import sentence
 from ast_demo.ui.middleware import Forms
 from ast_demo.ui.request_checks import EventForm
 
@@ -173,7 +174,7 @@ def _told(execute: Callable[Given, Coroutine[Any, Any, Result]]) -> Callable[Giv
         except AppError:
             raise  # the page's own sentence
         except RuntimeError as error:
-            raise ValueError(str(error).removeprefix("Error: ")) from None  # the same, when progress is told
+            raise ValueError(sentence(error).removeprefix("Error: ")) from None  # the same, when progress is told
         except Exception as error:
             log_failure("a tool", error)
             raise ValueError(_BUSY) from None

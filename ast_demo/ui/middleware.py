@@ -20,6 +20,7 @@ from typing import Any
 
 import anyio.to_thread
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -29,6 +30,7 @@ from ast_demo.runtime import NoRoomError, Room
 from ast_demo.settings import FRAME_ANCESTORS, Settings
 from ast_demo.spotlight import PREFIX
 from ast_demo.ui.log import log_failure
+from ast_demo.ui.messages import sentence
 from ast_demo.ui.request_checks import (
     EventForm,
     RefusedError,
@@ -147,7 +149,7 @@ class BoundsMiddleware:
         except ClientDisconnect:
             return
         except RefusedError as error:
-            problem = _sentence(str(error), error.status)
+            problem = _sentence(sentence(error), error.status)
         except Exception as error:
             log_failure(f"{scope['method']} {_pattern_of(scope)}", error)
             problem = _sentence("This request does not make sense here.", 500)
@@ -175,12 +177,13 @@ class BoundsMiddleware:
         """Pass an upload on as it comes, if there is room for it."""
         length = _declared_length(scope)
         if length > arrival.bound:
-            raise RefusedError(_TOO_LARGE, 413)
+            most = f"At most {self._settings.max_upload_mb:g} MB are accepted here: choose a smaller file."
+            raise RefusedError(f"This file is too large. {most}", 413)
         claimed = length or arrival.bound
         try:
             await anyio.to_thread.run_sync(self._room.claim, address, claimed)
         except NoRoomError as error:
-            raise RefusedError(str(error), 507) from None
+            raise RefusedError(sentence(error), 507) from None
         try:
             await self._app(scope, arrival, send)
         finally:
@@ -310,6 +313,14 @@ def health(ready: threading.Event) -> Route:
 async def sentence_for_wrong_form(request: Request, error: Exception) -> Response:
     """For FastAPI: a body that is not of the form that a route wants."""
     return _sentence("This request does not have the form that is expected here.", 422)
+
+
+async def sentence_for_refusal(request: Request, error: Exception) -> Response:
+    """For FastAPI: what Gradio refuses, without the path that it has found on the server."""
+    assert isinstance(error, HTTPException)
+    answer = _sentence(sentence(str(error.detail)), error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def _sentence(text: str, status: int) -> Response:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from ast_demo.ui.messages import sentence
+
 MOST_VALUES = 5000  # of a body; the page's own hold some dozens
 _LONGEST_SESSION = 64  # characters of a visitor's session: Gradio keeps it, and stumbles over an empty one
 _LONGEST_ID = 64
@@ -147,7 +149,7 @@ def check_mcp(
     try:
         _check_tool_call(content.get("params"), tools, uploads, most_text)
     except RefusedError as error:
-        return answer | {"result": {"content": [{"type": "text", "text": str(error)}], "isError": True}}
+        return answer | {"result": {"content": [{"type": "text", "text": sentence(error)}], "isError": True}}
     return None
 
 

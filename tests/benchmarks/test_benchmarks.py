@@ -92,12 +92,15 @@ def explained() -> dict[str, Any]:
 def test_the_readme_gets_its_table_and_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "assets").mkdir()
-    (tmp_path / "README.md").write_text("before\n<!-- speed -->\nold\n<!-- /speed -->\nafter\n", encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "speed.md").write_text(
+        "before\n<!-- speed -->\nold\n<!-- /speed -->\nafter\n", encoding="utf-8"
+    )
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "explain.json").write_text(json.dumps(explained()))
     for _ in range(2):  # again, and it is the same
         write_summary(tmp_path / "results")
-        text = (tmp_path / "README.md").read_text(encoding="utf-8")
+        text = (tmp_path / "docs" / "speed.md").read_text(encoding="utf-8")
         assert text.startswith("before\n<!-- speed -->\n![")
         assert text.endswith("<!-- /speed -->\nafter\n")
         assert "old" not in text

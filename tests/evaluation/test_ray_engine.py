@@ -134,5 +134,5 @@ def test_an_address_without_a_cluster_gets_a_sentence(address: str, tmp_path: Pa
 def test_without_ray_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setitem(sys.modules, "ray.data", None)
-    with pytest.raises(SettingsError, match=r"needs Ray, which is not installed\. Install it: pip install -r"):
+    with pytest.raises(SettingsError, match=r"needs ray, which is not installed\. Install the extra: pip install"):
         ray_engine(Settings())

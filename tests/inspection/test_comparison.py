@@ -23,19 +23,12 @@ from ast_demo.audio.decoding import SAMPLE_RATE, read_audio
 from ast_demo.cli import main
 from ast_demo.errors import CheckpointError, DataError
 from ast_demo.export.files import draw_comparison, write_comparison
+from ast_demo.export.summaries import summarise, summarise_comparison
 from ast_demo.features.log_mel import InputSettings
 from ast_demo.features.patches import PatchGrid
 from ast_demo.figures import Look, difference_figure, rollout_figure, shared_look, waveform_figure
-from ast_demo.inspection.comparison import (
-    Comparison,
-    agree,
-    compare,
-    describe,
-    match_key,
-    rollout_raster,
-    summarise_comparison,
-)
-from ast_demo.inspection.inspection import Inspection, inspect, summarise
+from ast_demo.inspection.comparison import Comparison, agree, compare, describe, match_key, rollout_raster
+from ast_demo.inspection.inspection import Inspection, inspect
 from ast_demo.inspection.rollout import Rollout
 from ast_demo.models.cache import CheckpointCache
 from ast_demo.models.loading import Checkpoint, load_checkpoint

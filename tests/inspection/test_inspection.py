@@ -14,15 +14,8 @@ from transformers import ASTForAudioClassification
 
 from ast_demo.audio.decoding import Waveform, read_audio
 from ast_demo.errors import CheckpointError
-from ast_demo.inspection.inspection import (
-    Inspection,
-    Prediction,
-    inspect,
-    inspect_batch,
-    inspect_patch,
-    summarise,
-    to_scores,
-)
+from ast_demo.export.summaries import summarise
+from ast_demo.inspection.inspection import Inspection, Prediction, inspect, inspect_batch, inspect_patch, to_scores
 from ast_demo.models.loading import Checkpoint, load_checkpoint
 from tests.clips import encode, melody, noise, sample_clips, waveform
 from tests.tiny import LABELS, SHIPPED_SIZE, build_model, save, save_tiny

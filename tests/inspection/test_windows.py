@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.export.summaries import summarise_windows
 from ast_demo.inspection.inspection import inspect, to_scores
 from ast_demo.inspection.windows import (
     begin_timeline,
@@ -17,7 +18,6 @@ from ast_demo.inspection.windows import (
     look_through,
     nearest_window,
     pool,
-    summarise_windows,
     window_starts,
 )
 from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names

@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import get_type_hints
 
@@ -22,7 +23,6 @@ from ast_demo.features.log_mel import InputSettings
 from ast_demo.features.patches import PatchGrid
 from ast_demo.inspection.inspection import inspect
 from ast_demo.models import cache as checkpoint_cache
-from ast_demo.models import catalogue as catalogue_room
 from ast_demo.models import loading as checkpoints
 from ast_demo.models.cache import CheckpointCache
 from ast_demo.models.catalogue import MIT_CHECKPOINTS, catalogue
@@ -30,6 +30,8 @@ from ast_demo.models.loading import Checkpoint, default_checkpoint, load_checkpo
 from ast_demo.settings import DEFAULT_CHECKPOINT, Settings
 from tests.clips import REPOSITORY
 from tests.tiny import LABELS, build_model, save, save_tiny
+
+catalogue_room = import_module("ast_demo.models.catalogue")  # not the function of that name
 
 
 @pytest.fixture(scope="module")
@@ -483,7 +485,7 @@ def test_the_catalogue(reachable: bool, monkeypatch: pytest.MonkeyPatch, saved: 
     monkeypatch.setattr(checkpoints, "SHIPPED_FOLDER", saved.parent)
     monkeypatch.setattr(catalogue_room, "find_downloaded", lambda name: saved if name == MIT_CHECKPOINTS[2] else None)
     asked = []
-    entries = catalogue(reachable=lambda: asked.append(1) or reachable)
+    entries = catalogue(Settings(), reachable=lambda: asked.append(1) or reachable)
     assert len(asked) == 1
     assert [entry.name for entry in entries] == ["good", *MIT_CHECKPOINTS]
     assert [entry.source for entry in entries] == ["shipped"] + ["hub"] * 8
@@ -505,11 +507,24 @@ def test_the_catalogue_does_not_ask_when_all_is_here(monkeypatch: pytest.MonkeyP
     def ask() -> bool:
         raise AssertionError("asked")
 
-    assert all(entry.available for entry in catalogue(reachable=ask))
+    assert all(entry.available for entry in catalogue(Settings(), reachable=ask))
+
+
+def test_the_catalogue_lists_nothing_that_the_settings_refuse(monkeypatch: pytest.MonkeyPatch, saved: Path) -> None:
+    """By id they are left out, by size they are said to be refused; both before the Hub is asked for anything."""
+    monkeypatch.setattr(catalogue_room, "find_downloaded", lambda name: saved if name == MIT_CHECKPOINTS[2] else None)
+    assert [one.name for one in catalogue(Settings(hub_checkpoints=()))] == shipped_names()
+    only = Settings(hub_checkpoints=(MIT_CHECKPOINTS[1],))
+    assert [one.name for one in catalogue(only, reachable=lambda: True)] == [*shipped_names(), MIT_CHECKPOINTS[1]]
+    small = catalogue(Settings(max_checkpoint_mb=1.0), reachable=lambda: True)
+    assert {one.name: one.available for one in small} == {
+        name: name == MIT_CHECKPOINTS[2] for name in (*shipped_names(), *MIT_CHECKPOINTS)
+    }
+    assert {one.note.partition(";")[2] for one in small if not one.available} == {" at most 1 MB are loaded here."}
 
 
 def test_the_catalogue_without_a_network() -> None:
-    assert not any(entry.available for entry in catalogue() if entry.source == "hub")
+    assert not any(entry.available for entry in catalogue(Settings()) if entry.source == "hub")
 
 
 # The cache.

@@ -17,9 +17,10 @@ from ast_demo.audio.decoding import SAMPLE_RATE
 from ast_demo.cli import main
 from ast_demo.errors import CheckpointError
 from ast_demo.export.files import arrays, draw, write_inspection
+from ast_demo.export.summaries import summarise
 from ast_demo.figures import Look, patch_grid_figure, rollout_figure, spectrogram_figure, waveform_figure
 from ast_demo.inspection.comparison import compare, describe, rollout_raster
-from ast_demo.inspection.inspection import Inspection, inspect, inspect_patch, summarise
+from ast_demo.inspection.inspection import Inspection, inspect, inspect_patch
 from ast_demo.models.loading import load_checkpoint
 from tests.clips import noise, waveform
 from tests.reference import textbook_rollout

@@ -23,8 +23,9 @@ from mcp.client.streamable_http import streamable_http_client
 from ast_demo.audio.decoding import read_audio
 from ast_demo.data.reading import read_labelled_clips
 from ast_demo.evaluation import evaluate
-from ast_demo.inspection.comparison import compare, summarise_comparison
-from ast_demo.inspection.inspection import inspect, summarise
+from ast_demo.explain.clip_report import report_clip
+from ast_demo.export.summaries import summarise_comparison, summarise_report
+from ast_demo.inspection.comparison import compare
 from ast_demo.models.loading import load_checkpoint, shipped_names
 from tests.clips import REPOSITORY, SAMPLES, sample_clips
 from tests.public.caller import sentence_of
@@ -82,7 +83,7 @@ def as_data(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def expected_inspection() -> dict:
-    return json.loads(json.dumps(summarise(inspect(read_audio(CLIP), load_checkpoint(CHECKPOINTS[0])))))
+    return json.loads(json.dumps(summarise_report(report_clip(read_audio(CLIP), load_checkpoint(CHECKPOINTS[0])))))
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,12 @@ def test_three_endpoints_and_no_more_are_told_of(public_app: App) -> None:
         assert all(parameter["type"] for parameter in endpoint["parameters"])
 
 
+def test_tools_say_what_they_need(public_app: App) -> None:
+    schema = httpx.get(f"{public_app.url}/gradio_api/mcp/schema", trust_env=False).json()
+    required = {tool["name"]: tool["inputSchema"].get("required", []) for tool in schema}
+    assert required == {"inspect": ["clip"], "compare": ["clip"], "evaluate": []}
+
+
 def test_inspect_gives_what_the_page_gives(client: Client, public_app: App, expected_inspection: dict) -> None:
     answer = client.predict(handle_file(CLIP), CHECKPOINTS[0], api_name="/inspect")
     assert answer == timeless(expected_inspection) | {"seconds": answer["seconds"], "clip": CLIP.name}
@@ -115,6 +122,20 @@ def test_inspect_gives_what_the_page_gives(client: Client, public_app: App, expe
         "seconds": 0,
         "clip": "",
     }
+
+
+def test_a_long_recording_is_told_in_full(client: Client, public_app: App) -> None:
+    """Not its beginning alone: the same windows, and the same mean, as on the command line."""
+    path = SAMPLES / "rain" / "longer-than-the-window.ogg"
+    expected = json.loads(json.dumps(summarise_report(report_clip(read_audio(path), load_checkpoint(CHECKPOINTS[0])))))
+    assert len(expected["windows"]) > 1
+    job = client.submit(handle_file(path), CHECKPOINTS[0], api_name="/inspect")
+    answer = job.result()
+    assert answer == timeless(expected) | {"seconds": answer["seconds"], "clip": path.name}
+    assert f"of {len(expected['windows'])} windows" in job.outputs()[0]["progress"]
+    failed, text = use(public_app, "inspect", clip=as_data(path), checkpoint=CHECKPOINTS[0])
+    assert not failed
+    assert ast.literal_eval(text)["pooled"] == timeless(expected["pooled"])
 
 
 def test_compare_gives_what_the_page_gives(client: Client, public_app: App, expected_comparison: dict) -> None:
@@ -174,7 +195,9 @@ def test_the_readmes_programs_run(
     public_app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(REPOSITORY)
-    codes = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    codes = re.findall(
+        r"```python\n(.*?)```", (REPOSITORY / "docs" / "for-programs.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     programs = [code for code in codes if "http://127.0.0.1:7860" in code]
     assert len(programs) == 2
     for code in programs:

@@ -121,7 +121,41 @@ def test_what_is_too_large_is_not_read(client: httpx.Client) -> None:
         answer = client.post("/gradio_api/queue/join", content=body, headers=headers)
         assert (answer.status_code, answer.json()["error"]) == (413, "This request is too large.")
     answer = client.post("/gradio_api/upload", files={"files": ("a.wav", bytes(6_000_000))})
-    assert answer.status_code == 413
+    sentence = "This file is too large. At most 5 MB are accepted here: choose a smaller file."
+    assert (answer.status_code, answer.json()["error"]) == (413, sentence)
+
+
+def test_nothing_on_the_page_sends_to_the_outside(client: httpx.Client) -> None:
+    """Gradio's Share button uploads what it shares; a component whose buttons are not chosen has it."""
+    buttons = {
+        (one["type"], one["props"].get("elem_id")): one["props"]["buttons"]
+        for one in client.get("/config").json()["components"]
+        if "buttons" in one["props"]
+    }
+    assert {"audio", "gallery", "image"} <= {kind for kind, _ in buttons}
+    assert not {name: chosen for name, chosen in buttons.items() if chosen is None or "share" in chosen}
+
+
+def test_no_message_names_a_path_of_the_server(client: httpx.Client, public_app: App) -> None:
+    """Files that were deleted, files that are none, files of others: whatever is wrong with them."""
+    sent = upload(client, "my clip.wav", b"RIFF")
+    uploads = sent.rsplit("/", 2)[0]
+    gone = f"{uploads}/{'0' * 64}/my clip.wav"
+    models = ["sounds-and-digits-16-16", "sounds-and-digits-10-10"]
+    said = []
+    for path in (sent, gone, uploads, str(public_app.folder), "/etc/passwd"):
+        for name, data in (
+            ("inspect", [file(path), models[0]]),
+            ("compare", [file(path), models]),
+            ("evaluate", [file(path), models]),
+        ):
+            kind, answer = call(client, name, data)
+            assert kind in (FAILED, REFUSED)
+            said.append(sentence_of(answer))
+    for path in (gone, uploads):
+        said.append(sentence_of(client.get(f"/gradio_api/file={path}").json()))
+    assert not [text for text in said if str(public_app.folder) in text]
+    assert "This recording is no longer on the server, which keeps recordings for an hour." in " ".join(said)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "x" * 90_000])

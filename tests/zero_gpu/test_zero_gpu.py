@@ -18,7 +18,8 @@ from ast_demo.data.reading import read_labelled_clips
 from ast_demo.evaluation import evaluate
 from ast_demo.explain.faithfulness import STAGES, measure_trust
 from ast_demo.explain.methods import explain
-from ast_demo.inspection.inspection import inspect, inspect_patch, summarise
+from ast_demo.export.summaries import summarise
+from ast_demo.inspection.inspection import inspect, inspect_patch
 from ast_demo.models.loading import default_checkpoint, load_checkpoint
 from tests.clips import REPOSITORY, sample_clips
 from tests.public.caller import DONE, call, upload

@@ -74,10 +74,19 @@ def build_list() -> MistakeList:
     table = gr.Dataframe(interactive=False, show_label=False, elem_id="mistakes", wrap=True)
     with gr.Row(visible=False, elem_id="mistake") as box:
         with gr.Column(min_width=280):
-            clip = gr.Audio(label="The mistake", interactive=False, type="filepath", elem_id="mistake-clip")
+            clip = gr.Audio(
+                label="The mistake", interactive=False, type="filepath", buttons=["download"], elem_id="mistake-clip"
+            )
             facts = gr.HTML()
             to_inspect = gr.Button("Inspect this clip", size="sm", elem_id="mistake-inspect")
-        pictures = gr.Gallery(columns=2, show_label=False, object_fit="contain", height=320, elem_id="mistake-pictures")
+        pictures = gr.Gallery(
+            columns=2,
+            show_label=False,
+            object_fit="contain",
+            height=320,
+            buttons=["download", "fullscreen"],
+            elem_id="mistake-pictures",
+        )
     return MistakeList(table, gr.State(None), box, clip, facts, to_inspect, pictures)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
@@ -15,12 +14,14 @@ from ast_demo.errors import AstDemoError
 from ast_demo.evaluation import Evaluation, evaluate
 from ast_demo.inference import precision_note
 from ast_demo.models import CheckpointCache
+from ast_demo.runtime import Tell, measure_progress
 from ast_demo.settings import Settings
 from ast_demo.spotlight import Viewers, write_layout
 from ast_demo.ui import files
-from ast_demo.ui.background import Done, Tell, follow
+from ast_demo.ui.background import Done, follow
 from ast_demo.ui.evaluate import data_choice, views
 from ast_demo.ui.evaluate.widgets import Widgets
+from ast_demo.ui.messages import alert
 
 STOPPED = "<p>Stopped. What is done is kept for a while, but not if the program is started again: press Evaluate to go on.</p>"
 
@@ -75,22 +76,17 @@ def run_evaluation(widgets: Widgets, services: Services, old: Run | None, asked:
             else:
                 yield {widgets.status: f"<p>{escape(news)}</p>"}
     except AstDemoError as error:
-        yield {widgets.status: f'<p role="alert">{escape(str(error))}</p>', **rest(widgets)}
+        yield {widgets.status: alert(error), **rest(widgets)}
 
 
 def follow_evaluation(work: Callable[[Tell], Evaluation]) -> Iterator[str | Evaluation]:
     """Run an evaluation as `follow` does; lines on how far it is and how long it will take, and the result at last."""
-    began = time.monotonic()
-    first: int | None = None
+    at = measure_progress()
     for news in follow(work):
         if isinstance(news, Done):
             yield news.result
             return
-        done, total = news
-        first = done if first is None else first  # what an earlier run has done takes no time now
-        speed = (done - first) / max(time.monotonic() - began, 1e-6)
-        left_s = f", about {(total - done) / speed:.0f} s left" if speed and done < total else ""
-        yield f"{done} of {total} clips, {speed:.1f} clips a second{left_s}"
+        yield at(*news).in_words()
 
 
 def open_in_spotlight(now: Run | None, viewers: Viewers) -> str:
@@ -100,7 +96,7 @@ def open_in_spotlight(now: Run | None, viewers: Viewers) -> str:
     try:
         address = viewers.open(now.folder)
     except AstDemoError as error:
-        return f'<p role="alert">{escape(str(error))}</p>'
+        return alert(error)
     return (
         f'<p><a href="{address}" target="_blank" rel="noopener">Open it in a new tab</a>: it wants a wide window.</p>'
         f'<iframe src="{address}" title="The evaluation in Renumics Spotlight"></iframe>'

@@ -10,6 +10,7 @@ from ast_demo.data import sort_labels
 from ast_demo.evaluation import Evaluation, column, describe_trust
 from ast_demo.metrics import TITLES, explain_macro
 from ast_demo.ui import html
+from ast_demo.ui.messages import sentence
 
 _MOST = 50  # mistakes in the table
 _MOST_OPEN = 40  # labels whose rows are shown without a click
@@ -120,7 +121,7 @@ def notes_list(result: Evaluation, precision_note: str) -> str:
 def _unreadable_list(result: Evaluation) -> str:
     if not result.unreadable:
         return ""
-    listed = "".join(f"<li>{escape(reason)}</li>" for reason in result.unreadable.values())
+    listed = "".join(f"<li>{escape(sentence(reason))}</li>" for reason in result.unreadable.values())
     how_many = "One clip" if len(result.unreadable) == 1 else f"{len(result.unreadable)} clips"
     return f"<p>{how_many} could not be read:</p><ul>{listed}</ul>"
 

@@ -68,7 +68,12 @@ def lay_out(settings: Settings) -> Widgets:
         mistakes = build_list()
         labels = gr.HTML(elem_id="evaluate-labels")
         confusion = gr.Gallery(
-            label="Confusion and reliability", columns=2, object_fit="contain", height="auto", elem_id="confusion"
+            label="Confusion and reliability",
+            columns=2,
+            object_fit="contain",
+            height="auto",
+            buttons=["download", "fullscreen"],
+            elem_id="confusion",
         )
         with gr.Accordion("Downloads", open=False):
             downloads = gr.Files(interactive=False, show_label=False, elem_id="evaluate-downloads")

@@ -33,6 +33,7 @@ from ast_demo.models import CheckpointCache, CheckpointFacts
 from ast_demo.settings import Settings
 from ast_demo.ui import components, files, html
 from ast_demo.ui.background import Done, follow
+from ast_demo.ui.messages import alert
 
 _METHOD_NAMES: dict[Method, str] = {
     "perturbation": "Perturbation",
@@ -181,7 +182,7 @@ def wire(
             )
         except AstDemoError as error:
             yield {
-                panel.remarks: f'<p role="alert">{escape(str(error))}</p>',
+                panel.remarks: alert(error),
                 panel.picture: None,
                 panel.explained: None,
             }
@@ -216,7 +217,7 @@ def wire(
                 else:
                     yield {panel.verdict: f"<p>{escape(_progress('Running the model', *news))}</p>"}
         except AstDemoError as error:
-            yield {**idle, panel.verdict: f'<p role="alert">{escape(str(error))}</p>'}
+            yield {**idle, panel.verdict: alert(error)}
 
     hidden: dict[str, Any] = {
         "show_progress": "hidden",

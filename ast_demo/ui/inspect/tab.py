@@ -13,7 +13,6 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from ast_demo import export, figures
-from ast_demo.audio import read_audio
 from ast_demo.data import sort_labels
 from ast_demo.errors import AstDemoError
 from ast_demo.explain import split_clip
@@ -24,6 +23,7 @@ from ast_demo.settings import Settings
 from ast_demo.ui import components, files, html
 from ast_demo.ui.inspect import explain, hear, timeline
 from ast_demo.ui.inspect import facts as facts_of
+from ast_demo.ui.messages import alert
 
 _ALT = {
     "waveform": "Waveform of the clip over time",
@@ -113,13 +113,13 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     results: list[Component] = [shown, message, scores, welcome, *pictures.values(), controls, depth, zoom, label]
     results += [patch_panel, facts_panel, facts, downloads_panel, downloads, *halves.outputs, *along.outputs]
 
-    def clear(complaint: str = "") -> dict[Component, object]:
+    def clear(error: AstDemoError | None = None) -> dict[Component, object]:
         values: dict[Component, object] = dict.fromkeys(results, gr.update(visible=False))
         values |= {**timeline.hide(along), **hear.show(halves, visible=False)}
-        alert = f'<p role="alert">{escape(complaint)}</p>' if complaint else ""
+        complaint = alert(error) if error else ""
         return values | {
             shown: None,
-            message: gr.update(value=alert, visible=True),
+            message: gr.update(value=complaint, visible=True),
             scores: gr.update(value=html.scores_table([]), visible=True),
             welcome: gr.update(visible=True),
             depth: gr.skip(),
@@ -173,7 +173,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
                 yield clear()
                 return
             progress(0.1, "Reading the recording")
-            whole = read_audio(path, max_s=settings.max_clip_s)
+            whole = components.read_clip(path, settings)
             yield unchanged  # here, and below, the work ends where the visitor has left
             progress(0.3, "Loading the checkpoint")
             loaded = checkpoints.load(reference)
@@ -186,7 +186,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             panel = timeline.begin(along, whole, inspection, loaded, new.look)
             yield {**fill(new, panel[along.recording]), **panel}
         except AstDemoError as error:
-            yield clear(str(error))
+            yield clear(error)
         finally:
             files.forget(old.folder if old else None)
 
@@ -197,13 +197,13 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         timeline.leave(recording)  # it goes on from there once the other window is shown
         try:
             loaded = checkpoints.load(now.reference)
-            whole = read_audio(now.clip, max_s=settings.max_clip_s)
+            whole = components.read_clip(now.clip, settings)
             inspection = inspect(cut_window(whole, loaded, recording.starts[number]), loaded)
             panel = timeline.choose(along, recording, number)
             new = _draw_into_folder(now.clip, inspection, now.reference, now.look)
             return {**fill(new, panel[along.recording]), **panel}
         except AstDemoError as error:
-            return clear(str(error))
+            return clear(error)
         finally:
             files.forget(now.folder)
 
@@ -221,9 +221,9 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             return
         try:
             loaded = checkpoints.load(now.reference)
-            yield from timeline.follow(along, now.clip, recording, loaded, settings.max_clip_s)
+            yield from timeline.follow(along, now.clip, recording, loaded, settings)
         except AstDemoError as error:
-            yield {along.note: f'<p role="alert">{escape(str(error))}</p>'}
+            yield {along.note: alert(error)}
 
     def split(now: Shown | None, explained: explain.Explained | None, keep: float) -> dict[Component, object]:
         if now is None:
@@ -234,7 +234,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             loaded = checkpoints.load(now.reference)
             parted = split_clip(now.inspection, explained.relevance, loaded, keep / 100)
         except AstDemoError as error:
-            return {halves.scores: f'<p role="alert">{escape(str(error))}</p>'}
+            return {halves.scores: alert(error)}
         return hear.fill(halves, now.inspection, parted, now.look)
 
     def split_if_open(

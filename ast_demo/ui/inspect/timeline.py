@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
+from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.figures import Look, envelope, time_at_pixel, timeline_figure
 from ast_demo.inspection import Inspection, Timeline, begin_timeline, follow_windows, nearest_window, window_starts
 from ast_demo.models import Checkpoint
@@ -113,12 +113,12 @@ def draw(panel: Panel, now: Recording) -> dict[Any, Any]:
     }
 
 
-def follow(panel: Panel, path: str, now: Recording, checkpoint: Checkpoint, max_s: float) -> Iterator[dict]:
+def follow(panel: Panel, path: str, now: Recording, checkpoint: Checkpoint, settings: Settings) -> Iterator[dict]:
     """Listen to the windows that are still unknown, and show the timeline grow."""
     yield {panel.note: gr.skip()}  # Gradio empties the outputs of a generator that yields nothing
     if now.is_complete:
         return
-    recording = read_audio(path, max_s=max_s)
+    recording = components.read_clip(path, settings)
     for timeline in follow_windows(recording, checkpoint, now.timeline):
         if now.left.is_set():
             return
