@@ -115,7 +115,7 @@ def _print_report(report: ClipReport, top: int) -> None:
     from ast_demo.explain import tell_halves
 
     recording, inspection, timeline = report.recording, report.inspection, report.timeline
-    _tell_notes(*recording.notes, inspection.precision_note)
+    _tell_notes(*inspection.notes, inspection.precision_note)
     if len(timeline.windows) > 1:
         window = inspection.waveform
         mean = ", ".join(f"{name} {score:.0%}" for name, score in timeline.pooled.top(3))

@@ -22,7 +22,7 @@ def summarise(inspection: Inspection) -> dict[str, object]:
         "duration_s": round(inspection.waveform.duration_s, 4),
         "original_rate": inspection.waveform.original_rate,
         "channels": inspection.waveform.channels,
-        "notes": list(inspection.waveform.notes),
+        "notes": list(inspection.notes),
         "frames": spectrogram and spectrogram.clip_frames,
         "input_frames": facts.input and facts.input.n_frames,
         "input_s": inspection.input_s,

@@ -6,6 +6,7 @@ from ast_demo.inspection.comparison import MOST, Comparison, common_rasters, com
 from ast_demo.inspection.inspection import Inspection, PatchInspection, inspect, inspect_batch, inspect_patch, to_scores
 from ast_demo.inspection.rollout import padding_of_columns, to_grid
 from ast_demo.inspection.windows import (
+    NAMED,
     Timeline,
     begin_timeline,
     cut_window,
@@ -18,6 +19,7 @@ from ast_demo.inspection.windows import (
 
 __all__ = [
     "MOST",
+    "NAMED",
     "Comparison",
     "Inspection",
     "PatchInspection",

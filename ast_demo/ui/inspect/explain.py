@@ -80,7 +80,7 @@ class Panel:
         return [self.go, self.stop, self.verdict, self.curves]
 
 
-def build_panel() -> Panel:
+def build_panel(settings: Settings) -> Panel:
     """Lay out the panel, hidden. Must be called inside a `gr.Blocks`."""
     with gr.Column(visible=False, elem_id="why") as box:
         with gr.Row(equal_height=True):
@@ -101,7 +101,17 @@ def build_panel() -> Panel:
                 "picture-trust", "Deletion and insertion curves of the map, of loudness, of chance"
             )
     return Panel(
-        box, gr.State(None, time_to_live=3600), method, label, against, picture, remarks, go, stop, verdict, curves
+        box,
+        gr.State(None, time_to_live=settings.kept_s),
+        method,
+        label,
+        against,
+        picture,
+        remarks,
+        go,
+        stop,
+        verdict,
+        curves,
     )
 
 

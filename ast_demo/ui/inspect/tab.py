@@ -86,7 +86,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
             pictures = {}
             for name, alt in _ALT.items():
                 if name == "rollout":  # what speaks for the label comes first
-                    why = explain.build_panel()
+                    why = explain.build_panel(settings)
                 pictures[name] = components.picture(f"picture-{name.replace('_', '-')}", alt)
             with gr.Column(visible=False, elem_id="controls") as controls:
                 with gr.Row(equal_height=True):
@@ -130,7 +130,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         }
 
     def fill(new: Shown, recording: timeline.Recording | None) -> dict[Component, object]:
-        checkpoint_of, notes = new.inspection.checkpoint, new.inspection.waveform.notes
+        checkpoint_of, notes = new.inspection.checkpoint, new.inspection.notes
         return {
             shown: new,
             message: "".join(f"<p>{escape(note)}</p>" for note in notes),

@@ -13,7 +13,15 @@ import numpy as np
 
 from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.figures import Look, envelope, time_at_pixel, timeline_figure
-from ast_demo.inspection import Inspection, Timeline, begin_timeline, follow_windows, nearest_window, window_starts
+from ast_demo.inspection import (
+    NAMED,
+    Inspection,
+    Timeline,
+    begin_timeline,
+    follow_windows,
+    nearest_window,
+    window_starts,
+)
 from ast_demo.models import Checkpoint
 from ast_demo.settings import Settings
 from ast_demo.ui import components, files
@@ -156,7 +164,7 @@ def describe_shown(now: Recording) -> str:
 def _note(now: Recording) -> str:
     start_s, end_s = now.shown_s
     known = len(now.timeline.windows)
-    best = ", ".join(f"{label.replace('_', ' ')} {score:.0%}" for label, score in now.timeline.pooled.top(3))
+    best = ", ".join(f"{label.replace('_', ' ')} {score:.0%}" for label, score in now.timeline.pooled.top(NAMED))
     of_what = f"Mean of {known} windows" if now.is_complete else f"So far, {known} of {len(now.starts)} windows"
     return (
         f"<p>The recording is longer than the model's input, so it hears overlapping windows. Scores and pictures are "
