@@ -133,6 +133,9 @@ def test_a_mistake_comes_to_inspect_with_its_checkpoint_its_label_and_a_way_back
     assert is_seen(page, "#mistake")
     page.locator("#mistake-inspect").click()
     bar, label = page.locator("#from-mistakes"), page.get_by_label("What it really is")
+    expect(bar).to_be_visible(timeout=WAIT_MS)
+    page.wait_for_timeout(1500)
+    assert is_seen(page, "#from-mistakes")
     page.locator("#add").get_by_role("button", name="Add this clip to an evaluation").click()
     before = ""
     for place, mistake in enumerate(wrong.head(2).to_dict("records"), start=1):
@@ -141,7 +144,6 @@ def test_a_mistake_comes_to_inspect_with_its_checkpoint_its_label_and_a_way_back
         expect(page.get_by_label("Checkpoint", exact=True)).to_have_value(name)
         expect(label).to_have_value(mistake["label"], timeout=WAIT_MS)
         expect(bar).to_contain_text(f"Mistake {place} of {len(wrong)}")
-        assert is_seen(page, "#from-mistakes")
         expect(page.locator("#scores li").first).to_contain_text(
             mistake[column("prediction", name)].replace("_", " "), timeout=WAIT_MS
         )
