@@ -244,7 +244,8 @@ def _send(client: httpx.Client, one: Input) -> str:
             answer = client.get(f"/gradio_api/{one.route}")
         else:
             answer = client.post(f"/gradio_api/{one.route}", content=one.body, headers=headers)
-        if answer.status_code >= 400 and one.form == "application/json" and not one.route.startswith("mcp"):
+        wants_json = one.form == "application/json" and not one.get and not one.route.startswith("mcp")
+        if answer.status_code >= 400 and wants_json:
             sentence_of(answer.json())
         refused = answer.status_code >= 400 or '"isError":true' in answer.text.replace(" ", "")
         assert refused or not one.fails, f"{answer.status_code} {answer.text[:200]}"
