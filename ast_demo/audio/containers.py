@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from dataclasses import dataclass
 
 # Programs that write to a pipe cannot know a size, and leave one that is huge (sox's AIFF has the smallest).
@@ -128,6 +129,38 @@ def ends_in_mid_page(content: bytes) -> bool:
     """Whether an Ogg's last page is longer than what is left of the file."""
     page = content.rfind(b"OggS")
     return page >= 0 and _end_of_page(content, page) > len(content)
+
+
+def mend_last_page(content: bytes) -> bytes:
+    """An Ogg that ends in mid-page, with the packets of that page that are whole in a page of their own.
+
+    A page holds up to some seconds of sound, and decoders drop one that is cut through.
+    """
+    page = content.rfind(b"OggS")
+    lengths = content[page + 27 : page + 27 + content[page + 26]] if 0 <= page < len(content) - 27 else b""
+    if not lengths or len(lengths) < content[page + 26] or not ends_in_mid_page(content):
+        return content
+    body, there, n_whole, n_bytes = page + 27 + len(lengths), 0, 0, 0
+    for place, length in enumerate(lengths, start=1):
+        there += length
+        if body + there > len(content):
+            break
+        if length < 255:  # a packet ends here
+            n_whole, n_bytes = place, there
+    if not n_whole:
+        return content[:page]
+    head = bytearray(content[page : page + 27])
+    head[6:14] = b"\xff" * 8  # where its last packet would have ended, nobody knows
+    head[22:26], head[26] = bytes(4), n_whole
+    mended = bytes(head) + lengths[:n_whole] + content[body : body + n_bytes]
+    return content[:page] + mended[:22] + struct.pack("<I", _checksum(mended)) + mended[26:]
+
+
+def _checksum(page: bytes) -> int:
+    """Ogg's: the polynomial of CRC-32, but bits from the highest on, and nothing inverted (RFC 3533, section 6)."""
+    mirror = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+    mirrored = zlib.crc32(page.translate(mirror), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
 
 
 def _end_of_page(content: bytes, page: int) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ast_demo.audio.containers import Mended, ends_in_mid_page, mend_sizes, split_links
+from ast_demo.audio.containers import Mended, ends_in_mid_page, mend_last_page, mend_sizes, split_links
 from ast_demo.audio.formats import DEMUXERS, Format, find_format, list_names, skip_to_start
 from ast_demo.errors import AudioError
 
@@ -108,7 +108,7 @@ def _read_with_soundfile(mended: Mended) -> Iterator[Piece]:
 
 def _read_links(mended: Mended) -> Iterator[Piece]:
     """An Ogg, link by link: what one decoder makes of several in a row depends on its version."""
-    links = split_links(mended.content)
+    links = split_links(mend_last_page(mended.content))
     n_heard, rate, failure = 0, 0, None
     for link in links:
         try:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from ast_demo.audio.containers import split_links
+from ast_demo.audio.containers import mend_last_page, split_links
 from ast_demo.audio.decoding import read_audio
 from ast_demo.errors import AudioError
-from tests.audio.lies import MAKERS, RATE, Lie, mono, put
+from tests.audio.lies import MAKERS, RATE, Lie, mono, put, resum
 from tests.audio.made import as_bytes, compare, source
 from tests.clips import encode
 
@@ -83,6 +83,23 @@ def test_links_of_a_chained_ogg() -> None:
     # Sound and pictures that begin side by side are no links.
     page = links[0][: 28 + links[0][26] + 30]
     assert split_links(page * 2 + links[0][len(page) :])[0].startswith(page)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.5, 0.6, 0.9])
+def test_of_a_page_that_is_cut_through_its_whole_packets_are_read(share: float) -> None:
+    """Two seconds are one page of Vorbis: decoders drop it, and with it all there is."""
+    sound = mono(2.0)
+    content = encode(sound, RATE, "OGG", "VORBIS")
+    pages = content.count(b"OggS")
+    cut = content[: round(len(content) * share)]
+    mended = mend_last_page(cut)
+    assert mended == resum(mended, mended.rfind(b"OggS"))
+    assert mend_last_page(content) == content
+    waveform = read_audio(cut)
+    assert any("cut off" in note for note in waveform.notes), pages
+    assert 0.2 < waveform.duration_s < 2.0
+    n = len(waveform.samples) - 2048
+    assert np.corrcoef(waveform.samples[:n], sound[:n])[0, 1] > 0.95
 
 
 def test_a_link_that_is_damaged_does_not_take_the_others_along() -> None:
