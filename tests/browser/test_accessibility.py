@@ -23,9 +23,9 @@ _AXE = find_spec("axe_playwright_python")
 needs_axe = pytest.mark.skipif(_AXE is None, reason="axe-core is not installed: pip install -r requirements-dev.txt")
 ROOSTER = next((SAMPLES / "rooster").glob("*.ogg"))
 # Remembers every text of a live region, however short a time it stands there.
-_LISTEN = """
+_LISTEN = """() => {
     window.spoken = [];
-    const listen = () => new MutationObserver(changes => {
+    new MutationObserver(changes => {
         for (const {target} of changes) {
             const element = target.nodeType === Node.ELEMENT_NODE ? target : target.parentElement;
             const region = element?.closest('[aria-live], [role=status], [role=alert]');
@@ -33,8 +33,7 @@ _LISTEN = """
             if (text && window.spoken.at(-1) !== text) window.spoken.push(text);
         }
     }).observe(document.documentElement, {subtree: true, childList: true, characterData: true});
-    listen();
-"""
+}"""
 _HAS_FOCUS = "() => document.activeElement?.closest('[id]')?.id ?? ''"
 
 
@@ -95,8 +94,8 @@ def test_axe_finds_nothing_serious(new_visitor: Callable[..., Visitor], tmp_path
 def test_the_answer_is_spoken_in_words(new_visitor: Callable[..., Visitor], tmp_path: Path) -> None:
     visitor = new_visitor()
     page = visitor.page
-    page.add_init_script(_LISTEN)
     visitor.open()
+    page.evaluate(_LISTEN)
     page.get_by_role("tab", name="Compare").click()
     page.locator("#compare-samples button").first.click()
     expect(page.locator("#agreement h2")).to_be_visible(timeout=WAIT_MS)
