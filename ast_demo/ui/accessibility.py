@@ -8,6 +8,15 @@ import gradio as gr
 
 # Gradio's own status says `common.complete` where something has ended, and has no words for it.
 WORDS = {"common.complete": "Done"}
+# The three best scores that Inspect shows, as a sentence; labels come from a checkpoint, and are no HTML.
+SCORES_IN_A_SENTENCE = """async () => {
+    await new Promise(resolve => setTimeout(resolve, 200)); // they are drawn a moment after they have come
+    const best = [...document.querySelectorAll('#scores li')].slice(0, 3).map(
+        row => `${row.querySelector('span').textContent} ${row.querySelector('b').textContent}`);
+    if (!best.length) return '';
+    const by = document.querySelector('#checkpoint input').value;
+    return `${by} heard: ${best.join(', ')}.`.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+}"""
 _SCRIPT = Path(__file__).resolve().with_suffix(".js")
 
 

@@ -11,7 +11,7 @@ from ast_demo.errors import AstDemoError
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from ast_demo.spotlight import Viewers
-from ast_demo.ui import compare, components
+from ast_demo.ui import accessibility, compare, components
 from ast_demo.ui.endpoints import add_endpoints
 from ast_demo.ui.evaluate import data_choice
 from ast_demo.ui.evaluate import tab as evaluate
@@ -52,6 +52,7 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
             with gr.Tab("Inspect", id="inspect"):
                 bar = build_bar()
                 inspected = inspect.build_tab(checkpoints, settings)
+                answer = accessibility.answer_for_ears("answer")
             with gr.Tab("Compare", id="compare"):
                 compared = compare.build_tab(checkpoints, settings)
             with gr.Tab("Evaluate", id="evaluate"):
@@ -71,6 +72,13 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
                 api_visibility="private",
             )
         evaluate.connect_to_inspect(evaluated, bar, tabs, inspected)
+        inspected.arrived.then(
+            None,
+            outputs=[answer],
+            js=accessibility.SCORES_IN_A_SENTENCE,
+            show_progress="hidden",
+            api_visibility="private",
+        )
         inspected.add.click(
             _add_clip,
             [evaluated.data.added, inspected.clip, inspected.label],

@@ -12,6 +12,7 @@ import gradio
 import pytest
 from playwright.sync_api import Page, expect
 
+from ast_demo.models import default_checkpoint
 from ast_demo.ui.accessibility import WORDS
 from tests.browser.test_evaluate import pack, start_evaluation
 from tests.browser.visitor import WAIT_MS, Visitor
@@ -96,6 +97,11 @@ def test_the_answer_is_spoken_in_words(new_visitor: Callable[..., Visitor], tmp_
     page = visitor.page
     visitor.open()
     page.evaluate(_LISTEN)
+    visitor.upload(ROOSTER)
+    visitor.wait_for_result()
+    (label, score), *_ = visitor.scores()
+    best = f"{default_checkpoint()} heard: {label} {score:.1%}, "
+    expect(page.locator("#answer")).to_contain_text(best, timeout=WAIT_MS)
     page.get_by_role("tab", name="Compare").click()
     page.locator("#compare-samples button").first.click()
     expect(page.locator("#agreement h2")).to_be_visible(timeout=WAIT_MS)
@@ -104,6 +110,7 @@ def test_the_answer_is_spoken_in_words(new_visitor: Callable[..., Visitor], tmp_
     page.wait_for_timeout(6000)  # Gradio speaks of its own status every five seconds
     spoken = page.evaluate("() => window.spoken")
     agreement = page.locator("#agreement li").first.text_content()
+    assert any(text.startswith(best) for text in spoken), spoken
     assert any(agreement in text for text in spoken), spoken
     assert any(text.startswith("Evaluated 4 clips. sounds-and-digits-16-16: accuracy") for text in spoken), spoken
     assert not [text for text in spoken if re.fullmatch(r"[a-z0-9_]+\.[a-z0-9_]+", text)], "a key, for want of words"
