@@ -23,12 +23,16 @@ class ClipFacts:
         silent_share: Share of the 25 ms frames below -60 dB of full scale.
         snr_db: Estimate of the signal-to-noise ratio: the loud frames (95th percentile of power) over the quiet ones
             (10th). It is an estimate that takes the quietest tenth of the clip for noise.
+        flaws: What speaks against the recording, each in a word or two of `flaws.py`, joined by "; "; None where nothing does.
+        notes: What a listener should know of how it was read, and of its flaws; None where there is nothing to know.
     """
 
     loudness_db: float
     clipped_share: float
     silent_share: float
     snr_db: float
+    flaws: str | None = None
+    notes: str | None = None
 
 
 def measure_clip(waveform: Waveform) -> ClipFacts:
@@ -41,6 +45,8 @@ def measure_clip(waveform: Waveform) -> ClipFacts:
         clipped_share=float((np.abs(samples) >= _FULL_SCALE).mean()),
         silent_share=float((power < _ratio(_SILENT_DB)).mean()),
         snr_db=_decibels(loud / max(quiet, 1e-10)),
+        flaws="; ".join(waveform.flaws) or None,
+        notes=" ".join(waveform.notes) or None,
     )
 
 

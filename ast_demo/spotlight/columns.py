@@ -13,7 +13,7 @@ PICTURES = ("rollout", *PICTURES_OF_A_MISTAKE)
 # In the order of the columns; what is not named here comes after.
 _OF_EACH_CHECKPOINT = ("prediction", "correct", "confidence", "margin", "loss", "entropy_bits", "rollout_on_padding")
 _MORE_OF_EACH_CHECKPOINT = ("padding_share", "truncated_s", "window_start_s", "x", "y")
-_OF_THE_CLIP = ("duration_s", "loudness_db", "clipped_share", "silent_share", "snr_db")
+_OF_THE_CLIP = ("flaws", "notes", "duration_s", "loudness_db", "clipped_share", "silent_share", "snr_db")
 
 
 def safe_name(name: str) -> str:
@@ -37,6 +37,8 @@ def summarise_rows(evaluation: Evaluation) -> list[str]:
             parts.append(f"{row['clipped_share']:.1%} of the samples are at full scale.")
         if row["silent_share"] >= SILENT_SHARE:
             parts.append(f"{row['silent_share']:.0%} of the clip is silent.")
+        if isinstance(notes := row.get("notes"), str):
+            parts.append(notes)
         sentences.append(" ".join(" ".join(parts).split()))
     return sentences
 

@@ -131,7 +131,24 @@ def find_issues(evaluation: Evaluation) -> tuple[Issue, ...]:
     )
     for what, rows, columns, description in flaws:
         add(f"{what}, among the mistakes", rows & some_wrong, "low", columns, description)
+    for flaw, rows in _flawed(table):
+        add(
+            f"Recording: {flaw}",
+            rows,
+            "medium",
+            ["flaws", "notes"],
+            f"Recordings with this flaw: {flaw}. What it is stands in the notes; scores of such a recording mean little.",
+        )
     return tuple(found)
+
+
+def _flawed(table: Any) -> list[tuple[str, np.ndarray]]:
+    """Rows of each flaw that recordings have; none in a table of an earlier version."""
+    if "flaws" not in table:
+        return []
+    of_each = [cell.split("; ") if isinstance(cell, str) else [] for cell in table["flaws"]]
+    known = sorted({flaw for flaws in of_each for flaw in flaws})
+    return [(flaw, np.array([flaw in flaws for flaws in of_each])) for flaw in known]
 
 
 def _confusion_pairs(evaluation: Evaluation) -> list[tuple[str, str, str, np.ndarray]]:

@@ -42,6 +42,8 @@ def mistake_facts(row: Any, names: tuple[str, ...]) -> str:
             facts[f"trust in the map, {name}"] = trust
     facts["loudness"] = f"{row['loudness_db']:.1f} dB of full scale, {row['clipped_share']:.1%} clipped"
     facts["silence"] = f"{row['silent_share']:.0%}; signal-to-noise about {row['snr_db']:.0f} dB"
+    if isinstance(notes := row.get("notes"), str):
+        facts["recording"] = notes
     return html.table("", facts)
 
 
