@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ast_demo.errors import told_as_a_sentence
+from ast_demo.explain import METHODS
 from ast_demo.settings import DEFAULT_CHECKPOINT, read_settings
 
 if TYPE_CHECKING:  # they take a second to import
@@ -81,9 +82,7 @@ def inspect(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(
-            "--map", help="Also map what speaks for a label: perturbation, relevance, rollout, energy, random."
-        ),
+        typer.Option("--map", help=f"Also map what speaks for a label: {', '.join(METHODS)}."),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Label of the map; the best one by default.")] = None,
     against: Annotated[str | None, typer.Option(help="Map why the label won and not this one.")] = None,

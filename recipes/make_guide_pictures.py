@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ast_demo.audio import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.data import SAMPLES_FOLDER, list_samples
-from ast_demo.explain import METHODS, explain, measure_trust, perturb, rollout_map, split_clip
+from ast_demo.explain import METHODS, explain, measure_trust, rollout_map, split_clip
 from ast_demo.figures import (
     Look,
     envelope,
@@ -57,8 +57,7 @@ def main() -> None:
 
     inspection = inspect(read_audio(SAMPLES_FOLDER / EXPLAINED), checkpoint)
     look = replace(LOOK, zoom=True)
-    tried = perturb(inspection, checkpoint)
-    maps = [explain(inspection, checkpoint, method, perturbations=tried) for method in METHODS if method != "random"]
+    maps = [explain(inspection, checkpoint, method) for method in METHODS if method != "random"]
     save("maps", [to_png(map_figure(inspection, one, look), look) for one in maps])
     save("trust", [to_png(trust_figure(measure_trust(maps[0], inspection, checkpoint), look), look)])
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from ast_demo.models.loading import Checkpoint
+    from ast_demo.models.checkpoint import Checkpoint
     from tests.served import App
 
 # Some libraries read these while they are imported: hence here, before any of them is. The pictures' fonts are found

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from ast_demo.explain.attention_gradient import relevance_maps
-from ast_demo.explain.clip_report import ClipReport, ReportOptions, report_clip
-from ast_demo.explain.faithfulness import STAGES, STEPS, Curves, TrustCard, measure_trust
-from ast_demo.explain.listening import DEFAULT_KEEP, Halves, split_clip, tell_halves
-from ast_demo.explain.maps import Method, RelevanceMap, energy_map, padding_share, random_map, rollout_map
-from ast_demo.explain.methods import METHODS, OF_A_LABEL, QUICK_PARAMETERS, cautions, default_method, explain
-from ast_demo.explain.mistakes import MapFacts, Mistake, explain_mistake
-from ast_demo.explain.perturbation import Perturbations, perturb, perturbation_map
+import importlib
+from typing import TYPE_CHECKING
+
+from ast_demo.explain.methods import (
+    METHODS,
+    QUICK_PARAMETERS,
+    Method,
+    Request,
+    cautions,
+    default_method,
+    explain,
+    method_of,
+)
+
+if TYPE_CHECKING:
+    from ast_demo.explain.attention_gradient import relevance_maps
+    from ast_demo.explain.clip_report import ClipReport, ReportOptions, report_clip
+    from ast_demo.explain.deletion import STEPS
+    from ast_demo.explain.faithfulness import STAGES, Curves, TrustCard, measure_trust
+    from ast_demo.explain.listening import DEFAULT_KEEP, Halves, split_clip, tell_halves
+    from ast_demo.explain.maps import RelevanceMap, energy_map, padding_share, random_map, rollout_map
+    from ast_demo.explain.mistakes import MapFacts, Mistake, explain_mistake
+    from ast_demo.explain.perturbation import Perturbations, perturb, perturbation_map
 
 __all__ = [
     "DEFAULT_KEEP",
     "METHODS",
-    "OF_A_LABEL",
     "QUICK_PARAMETERS",
     "STAGES",
     "STEPS",
@@ -27,6 +41,7 @@ __all__ = [
     "Perturbations",
     "RelevanceMap",
     "ReportOptions",
+    "Request",
     "TrustCard",
     "cautions",
     "default_method",
@@ -34,6 +49,7 @@ __all__ = [
     "explain",
     "explain_mistake",
     "measure_trust",
+    "method_of",
     "padding_share",
     "perturb",
     "perturbation_map",
@@ -44,3 +60,23 @@ __all__ = [
     "split_clip",
     "tell_halves",
 ]
+_HEAVY = (
+    "maps",
+    "attention_gradient",
+    "perturbation",
+    "deletion",
+    "faithfulness",
+    "listening",
+    "mistakes",
+    "clip_report",
+)
+
+
+def __getattr__(name: str) -> object:
+    """What needs PyTorch is loaded when it is asked for: the names of the methods alone cost nothing."""
+    if name in __all__:
+        for part in _HEAVY:
+            module = importlib.import_module(f"{__name__}.{part}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ map correlates with that in float32 with 0.9998.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,21 @@ import torch
 from torch import Tensor
 
 from ast_demo.errors import CheckpointError
-from ast_demo.explain.maps import RelevanceMap, label_index, log_odds
-from ast_demo.inspection import Inspection, to_grid
-from ast_demo.models import Checkpoint, model_here, read_sequence
+from ast_demo.explain.maps import RelevanceMap
+from ast_demo.inspection import Inspection
+from ast_demo.models import Checkpoint, attend_over_time, label_index, log_odds
 
 Target = Callable[[Tensor], Tensor]
+
+
+def relevance_map(
+    inspection: Inspection, checkpoint: Checkpoint, label: str, against: str | None = None
+) -> RelevanceMap:
+    """Class relevance of a label; or that of the label less that of another."""
+    of_label, *of_other = relevance_maps(inspection, checkpoint, [label, *([against] if against else [])])
+    if against is None:
+        return of_label
+    return replace(of_label, values=of_label.values - of_other[0].values, against=against)
 
 
 def relevance_maps(inspection: Inspection, checkpoint: Checkpoint, labels: Sequence[str]) -> list[RelevanceMap]:
@@ -55,7 +66,7 @@ def relevance_maps(inspection: Inspection, checkpoint: Checkpoint, labels: Seque
     for row, label in zip(rows, labels, strict=True):
         total = max(float(row.sum(dtype=np.float64)), 1e-30)
         special = float(row[: grid.n_special].sum() / total)
-        maps.append(RelevanceMap(to_grid(row, grid) / total, "relevance", label, special_share=special))
+        maps.append(RelevanceMap(grid.to_map(row) / total, "relevance", label, special_share=special))
     return maps
 
 
@@ -106,18 +117,17 @@ def relevance_over_time(inspection: Inspection, checkpoint: Checkpoint, target: 
         CheckpointError: The model computes its attention in a way that no gradient reaches.
     """
     with torch.enable_grad():
-        features = read_sequence(checkpoint, inspection.waveform).requires_grad_()
-        outputs: Any = model_here(checkpoint)(features, output_attentions=True)
-        gradients = torch.autograd.grad(target(outputs.logits).sum(), outputs.attentions, allow_unused=True)
+        logits, attentions = attend_over_time(checkpoint, inspection.waveform)
+        gradients = torch.autograd.grad(target(logits).sum(), tuple(attentions), allow_unused=True)
     if any(gradient is None for gradient in gradients):
         raise CheckpointError(
             f"No gradient reaches the attention of {checkpoint.facts.name!r}, so it has no class relevance. "
             "Expected another map, such as perturbation."
         )
-    n_tokens = outputs.attentions[0].shape[-1]
+    n_tokens = attentions[0].shape[-1]
     start = torch.full((1, n_tokens), 1 / n_tokens)
     row = start
-    for attention, gradient in zip(reversed(outputs.attentions), reversed(gradients), strict=True):
+    for attention, gradient in zip(reversed(attentions), reversed(gradients), strict=True):
         row = row + torch.einsum("bt,bts->bs", row, _weighted(attention.detach(), gradient))
     gathered = (row - start)[0]
     return (gathered / gathered.sum().clamp(min=1e-30)).numpy()

@@ -16,26 +16,21 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from ast_demo.explain.maps import RelevanceMap, energy_map, label_index, padding_share, random_map
-from ast_demo.explain.methods import QUICK_PARAMETERS, explain
-from ast_demo.explain.perturbation import perturb, perturbation_map, run_masked
-from ast_demo.inference import run
-from ast_demo.inspection import Inspection, inspect, to_scores
-from ast_demo.models import Checkpoint
-from ast_demo.runtime import Tell, map_in_threads, slices
+from ast_demo.explain.deletion import STEPS, delete
+from ast_demo.explain.maps import RelevanceMap, energy_map, padding_share, random_map
+from ast_demo.explain.methods import METHODS, Request
+from ast_demo.inspection import Inspection
+from ast_demo.models import Checkpoint, label_index
+from ast_demo.runtime import Tell
 
 N_RANDOM = 10
-STEPS = (0.0, 0.1, 0.5, 0.9, 1.0)  # shares of the clip that are taken away or put back; the same from either end
 STAGES = ("classifier", "upper half of the layers", "all weights")
-_BACKGROUND = 0.1  # quantile over the frames of the clip
-_BINS_AT_ONCE = 8 * 512 * 128
 _RUNS_OF_A_STAGE = 20  # so much of the whole work, about, is each stage
 _ALIKE, _MUCH = 0.5, 0.2
 
@@ -110,7 +105,8 @@ def measure_trust(
     # To insert the highest first is to undo the deletion of the lowest first. Random orders need no second run: one
     # order backwards is as random as any, so each is deleted by its own order and inserted by its neighbour's.
     orders = [relevance.values, -relevance.values, energy, -energy, *random]
-    n_stages = len(STAGES) if _is_quick(relevance, checkpoint) else 0
+    method = METHODS[relevance.method]
+    n_stages = len(STAGES) if method.is_quick(checkpoint.facts) else 0
     total, done = (len(STEPS) - 2) * len(orders) + 2 + n_stages * _RUNS_OF_A_STAGE, 0
 
     def tell(more: int) -> None:
@@ -122,8 +118,7 @@ def measure_trust(
     deleted = delete(inspection, checkpoint, orders, index, tell)
     similarities = []
     if n_stages:
-        is_costly = relevance.method == "perturbation"
-        original = _remake(relevance, inspection, checkpoint, tell) if is_costly else relevance.values
+        original = _remake(relevance, inspection, checkpoint, tell) if method.make_again else relevance.values
         for stage in range(n_stages):
             remade = _remake(relevance, inspection, shuffle_weights(checkpoint, stage), tell)
             similarities.append(rank_correlation(original, remade))
@@ -139,68 +134,6 @@ def measure_trust(
         padding_share(relevance, inspection),
         relevance.special_share,
     )
-
-
-def delete(
-    inspection: Inspection,
-    checkpoint: Checkpoint,
-    orders: Sequence[np.ndarray],
-    index: int,
-    tell: Callable[[int], None] = lambda _: None,
-    steps: Sequence[float] = STEPS,
-) -> np.ndarray:
-    """Score of a label when the highest bins of maps are taken away: (n_orders, n_steps).
-
-    Args:
-        orders: Maps (n_frequency, n_time).
-        steps: Shares of the clip that are taken away, from 0 to 1.
-        tell: Called with the number of runs of the model that were just done.
-    """
-    inner = steps[1:-1]
-    if checkpoint.facts.grid is None:
-        n_time = inspection.rollout.final.shape[-1]
-        n_clip = max(1, round(n_time * min(1.0, inspection.waveform.duration_s / inspection.input_s)))
-        away = np.zeros((len(orders) * len(inner) + 2, 1, n_time), dtype=bool)
-        rankings = [rank(order[0, :n_clip]) for order in orders]
-        for row, (ranked, share) in enumerate((ranked, share) for ranked in rankings for share in inner):
-            away[row, 0, highest(ranked, share)] = True
-        away[-1, 0, :n_clip] = True
-        logits = run_masked(inspection, checkpoint, ~away, lambda done, total: tell(1))
-    else:
-        logits = _delete_bins(inspection, checkpoint, orders, inner, tell)
-    scores = to_scores(logits, checkpoint.facts.activation)[:, index]
-    whole, nothing = scores[-2:]
-    curves = scores[:-2].reshape(len(orders), len(inner))
-    return np.pad(np.pad(curves, ((0, 0), (1, 0)), constant_values=whole), ((0, 0), (0, 1)), constant_values=nothing)
-
-
-def background(inspection: Inspection) -> np.ndarray:
-    """What a bin becomes when it is taken away, (n_mels,): the level that a tenth of the clip's frames stay below."""
-    spectrogram, _ = inspection.fed
-    return np.quantile(spectrogram.values[: spectrogram.clip_frames], _BACKGROUND, axis=0).astype(np.float32)
-
-
-def to_bins(values: np.ndarray, inspection: Inspection) -> np.ndarray:
-    """A map on the bins of the clip, (clip_frames, n_mels): each bin has what the patch has whose middle is nearest."""
-    spectrogram, grid = inspection.fed
-    half = grid.patch_size / 2
-
-    def nearest(n: int, stride: int, n_patches: int) -> np.ndarray:
-        return np.clip(np.floor((np.arange(n) + 0.5 - half) / stride + 0.5).astype(int), 0, n_patches - 1)
-
-    rows = nearest(grid.n_mels, grid.frequency_stride, grid.n_frequency)
-    columns = nearest(spectrogram.clip_frames, grid.time_stride, grid.n_time)
-    return values[rows[None, :], columns[:, None]]
-
-
-def rank(values: np.ndarray) -> np.ndarray:
-    """Flat indices of values, the highest first; of equal ones, those that come first."""
-    return np.argsort(-values, axis=None, kind="stable")
-
-
-def highest(ranked: np.ndarray, share: float) -> np.ndarray:
-    """The highest share of what `rank` has put in order."""
-    return ranked[: round(share * ranked.size)]
 
 
 def shuffle_weights(checkpoint: Checkpoint, stage: int) -> Checkpoint:
@@ -237,55 +170,12 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
 def _remake(
     relevance: RelevanceMap, inspection: Inspection, checkpoint: Checkpoint, tell: Callable[[int], None]
 ) -> np.ndarray:
-    """The values of the same map of another model; of a perturbation map, what the windows that are kept alone tell.
+    """The values of the same map, or of a shorter one like it, of another model.
 
     Args:
         tell: Called with 0 meanwhile: what it raises ends the work.
     """
-    if relevance.method == "perturbation" and relevance.label is not None:
-        tried = perturb(inspection, checkpoint, lambda done, total: tell(0), only_windows=True)
-        return perturbation_map(tried, checkpoint.facts, relevance.label, relevance.against).values
-    seen = inspect(inspection.waveform, checkpoint) if relevance.method == "rollout" else inspection
-    return explain(seen, checkpoint, relevance.method, relevance.label, relevance.against).values
-
-
-def _is_quick(relevance: RelevanceMap, checkpoint: Checkpoint) -> bool:
-    """Whether the map can be made again for each stage in seconds."""
-    return relevance.method != "perturbation" or checkpoint.facts.n_parameters <= QUICK_PARAMETERS
-
-
-def _delete_bins(
-    inspection: Inspection,
-    checkpoint: Checkpoint,
-    orders: Sequence[np.ndarray],
-    inner: Sequence[float],
-    tell: Callable[[int], None],
-) -> np.ndarray:
-    """Logits (n_orders * len(inner) + 2, n_labels): each order at each step between the ends, the whole, and nothing."""
-    spectrogram, _ = inspection.fed
-    n_frames = spectrogram.clip_frames
-    clip = spectrogram.values[:n_frames]
-    gone = np.broadcast_to(background(inspection), clip.shape)
-    inputs = []
-    for order in orders:
-        ranked = rank(to_bins(order, inspection))
-        for share in inner:
-            changed = clip.copy()
-            chosen = highest(ranked, share)
-            changed.ravel()[chosen] = gone.ravel()[chosen]
-            inputs.append(changed)
-    inputs += [clip, gone]
-    size = max(1, _BINS_AT_ONCE // spectrogram.values.size)
-    fast = checkpoint.fast(inspection.precision)
-
-    def run_some(some: list[np.ndarray]) -> np.ndarray:
-        values = np.repeat(spectrogram.values[None], len(some), axis=0)
-        values[:, :n_frames] = some
-        return run(fast, torch.from_numpy(values), sums=False).logits.numpy()
-
-    logits = []
-    with closing(map_in_threads(run_some, (inputs[part] for part in slices(len(inputs), size)))) as answers:
-        for some in answers:
-            logits.append(some)
-            tell(len(some))
-    return np.concatenate(logits)
+    method = METHODS[relevance.method]
+    label = relevance.label or inspection.prediction.top(1)[0][0]
+    asked = Request(inspection, checkpoint, label, relevance.against, progress=lambda done, total: tell(0))
+    return (method.make_again or method.make)(asked).values

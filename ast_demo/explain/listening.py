@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import AudioError
 from ast_demo.explain.maps import RelevanceMap
-from ast_demo.features import HOP_S, InputSettings, apply_mask, spread_over_bins
+from ast_demo.features import apply_mask, time_to_samples
 from ast_demo.inspection import Inspection, inspect_batch
 from ast_demo.models import Checkpoint
 
@@ -62,27 +61,14 @@ def split_clip(
     if not 0 <= keep <= 1:
         raise AudioError(f"Expected a share of the clip to keep between 0 and 1, got {keep:g}.")
     clip = inspection.waveform
-    samples = clip.samples[: round(inspection.input_s * SAMPLE_RATE)]
-    mask = keep_highest(bins_of(inspection, relevance), keep)
+    samples = clip.samples[: round(time_to_samples(inspection.input_s))]
+    mask = keep_highest(inspection.layout.spread_over_clip(relevance.values, len(clip.samples)), keep)
     kept = apply_mask(samples, mask)
     halves = [
         replace(clip, samples=half, name=f"{clip.name}, {which}", notes=())
         for half, which in ((kept, "kept"), (samples - kept, "removed"))
     ]
     return Halves(relevance, keep, mask, *inspect_batch(halves, checkpoint))
-
-
-def bins_of(inspection: Inspection, relevance: RelevanceMap) -> np.ndarray:
-    """A map on the mel bins and frames of the clip, without the padding: (n_mels, frames)."""
-    spectrogram, grid = inspection.spectrogram, inspection.checkpoint.grid
-    if spectrogram is not None and grid is not None:
-        return spread_over_bins(relevance.values, grid)[:, : spectrogram.clip_frames]
-    # Over time alone: all mel bins alike.
-    n_tokens = relevance.values.shape[1]
-    clip_s = min(inspection.waveform.duration_s, inspection.input_s)
-    middle_s = (np.arange(max(1, round(clip_s / HOP_S))) + 0.5) * HOP_S
-    row = np.interp(middle_s, (np.arange(n_tokens) + 0.5) / n_tokens * inspection.input_s, relevance.values[0])
-    return np.tile(row, (InputSettings().n_mels, 1))
 
 
 def keep_highest(values: np.ndarray, keep: float) -> np.ndarray:

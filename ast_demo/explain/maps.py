@@ -8,18 +8,11 @@ single row, over time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ast_demo.audio import find_silence
-from ast_demo.errors import CheckpointError
-from ast_demo.inspection import Inspection, padding_of_columns
-from ast_demo.models import Activation, CheckpointFacts
-
-Method = Literal["rollout", "relevance", "perturbation", "energy", "random"]
+from ast_demo.inspection import Inspection
 
 
 @dataclass(frozen=True)
@@ -29,14 +22,14 @@ class RelevanceMap:
     Attributes:
         values: (n_frequency, n_time) float32, row 0 the lowest band; (1, n_tokens) without a patch grid. High is
             relevant. Below 0, where a method tells it, is what speaks against the label.
-        method: How it was made.
+        method: How it was made: a key of `METHODS`.
         label: What it is a map of; None where the method gives the same map for every label.
         against: The label that it was set against, where it is the difference of two.
         special_share: Share that rests on the special tokens, 0 to 1; 0 for methods that know no tokens.
     """
 
     values: np.ndarray
-    method: Method
+    method: str
     label: str | None = None
     against: str | None = None
     special_share: float = 0.0
@@ -70,7 +63,7 @@ def energy_map(inspection: Inspection) -> RelevanceMap:
     spectrogram, grid = inspection.fed
     level = np.zeros_like(spectrogram.values)
     clip = spectrogram.values[: spectrogram.clip_frames]
-    level[: spectrogram.clip_frames] = (clip - clip.min()) * 2 * spectrogram.settings.std
+    level[: spectrogram.clip_frames] = (clip - clip.min()) * spectrogram.settings.scale
     boxes = np.lib.stride_tricks.sliding_window_view(level.T, (grid.patch_size, grid.patch_size))
     boxes = boxes[:: grid.frequency_stride, :: grid.time_stride]
     return RelevanceMap(boxes.mean(axis=(2, 3), dtype=np.float64).astype(np.float32), "energy")
@@ -84,12 +77,7 @@ def random_map(inspection: Inspection, seed: int) -> RelevanceMap:
 
 def padding_share(relevance: RelevanceMap, inspection: Inspection) -> float:
     """Share of what speaks for the label that rests on padding, 0 to 1; each patch counts with its share of padding."""
-    columns = relevance.shares.sum(axis=0)
-    grid, spectrogram = inspection.checkpoint.grid, inspection.spectrogram
-    if grid is not None and spectrogram is not None:
-        return float(columns @ padding_of_columns(grid, spectrogram.clip_frames))
-    tokens = inspection.waveform.duration_s / inspection.input_s * len(columns)
-    return float(columns @ (1 - np.clip(tokens - np.arange(len(columns)), 0, 1)))
+    return float(relevance.shares.sum(axis=0) @ inspection.layout.padding_of_columns(len(inspection.waveform.samples)))
 
 
 def silence_share(relevance: RelevanceMap, inspection: Inspection) -> float:
@@ -105,32 +93,6 @@ def silence_share(relevance: RelevanceMap, inspection: Inspection) -> float:
     silent[: spectrogram.clip_frames] = find_silence(inspection.waveform)[: spectrogram.clip_frames]
     seen = np.lib.stride_tricks.sliding_window_view(silent, grid.patch_size)[:: grid.time_stride]
     return float(relevance.shares.sum(axis=0) @ seen.mean(axis=1)[: grid.n_time])
-
-
-def log_odds(logits: Tensor, index: int, activation: Activation) -> Tensor:
-    """log(p / (1 - p)) of one label's score p, which is what maps of a label explain: (…, n_labels) to (…).
-
-    Under a sigmoid that is the logit itself; under a softmax it is the logit against those of all other labels, so
-    that what speaks for every label alike counts for none.
-    """
-    if activation == "sigmoid":
-        return logits[..., index]
-    others = torch.cat((logits[..., :index], logits[..., index + 1 :]), dim=-1)
-    return logits[..., index] - others.logsumexp(dim=-1)
-
-
-def label_index(facts: CheckpointFacts, label: str) -> int:
-    """Place of a label among the scores.
-
-    Raises:
-        CheckpointError: The checkpoint has no such label.
-    """
-    if label not in facts.labels:
-        raise CheckpointError(
-            f"{facts.name!r} has no label {label!r}. Expected one of {', '.join(facts.labels[:30])}"
-            f"{' ...' if len(facts.labels) > 30 else ''}."
-        )
-    return facts.labels.index(label)
 
 
 def _energy_over_time(inspection: Inspection) -> np.ndarray:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ast_demo.explain.attention_gradient import relevance_maps
-from ast_demo.explain.faithfulness import delete, rank_correlation
-from ast_demo.explain.maps import RelevanceMap, energy_map, label_index, padding_share, random_map, silence_share
+from ast_demo.explain.deletion import delete
+from ast_demo.explain.faithfulness import rank_correlation
+from ast_demo.explain.maps import RelevanceMap, energy_map, padding_share, random_map, silence_share
 from ast_demo.inspection import Inspection
-from ast_demo.models import Checkpoint
+from ast_demo.models import Checkpoint, label_index
 
 TAKEN_AWAY = 0.1  # of the bins of the clip
 

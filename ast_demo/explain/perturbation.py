@@ -12,26 +12,20 @@ A checkpoint without a patch grid is run on the sound itself, with the windows s
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from ast_demo.audio import SAMPLE_RATE, Waveform
-from ast_demo.explain.maps import RelevanceMap, label_index, log_odds
-from ast_demo.features import HOP_S
-from ast_demo.inference import FastAST, run_tokens
+from ast_demo.explain.maps import RelevanceMap
 from ast_demo.inspection import Inspection
-from ast_demo.models import Checkpoint, CheckpointFacts, model_here, read_sequence
-from ast_demo.runtime import Tell, map_in_threads
+from ast_demo.models import Checkpoint, CheckpointFacts, label_index, log_odds, run_parts
+from ast_demo.runtime import Tell
 
 _KEPT_S, _DROPPED_S = (0.48, 0.80), 0.80  # widths of the windows: some words are short, and a short gap is bridged
 _KEPT_STEP_S, _DROPPED_STEP_S, _BOX_STEP_S = 0.16, 0.32, 0.48
 _BOX_HEIGHT = 3 / 8  # of the bands
-_TOKENS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -59,9 +53,7 @@ def perturb(
         progress: Told how many of how many masks are done; what it raises ends the work.
     """
     n_frequency, n_time = inspection.rollout.final.shape
-    grid = checkpoint.facts.grid
-    column_s = grid.time_stride * HOP_S if grid else inspection.input_s / n_time
-    kept, kinds = make_masks(n_frequency, n_time, column_s)
+    kept, kinds = make_masks(n_frequency, n_time, inspection.layout.column_s)
     if only_windows:
         few = kept.mean(axis=(1, 2)) < 0.5
         kept, kinds = kept[few], kinds[few]
@@ -92,13 +84,9 @@ def run_masked(
 ) -> np.ndarray:
     """Logits (n_masks, n_labels) of a clip of which only some patches, (n_masks, n_frequency, n_time), are kept."""
     logits = np.empty((len(kept), len(checkpoint.facts.labels)), np.float32)
-    if checkpoint.facts.grid is None:
-        batches = _run_silenced(inspection.waveform, checkpoint, inspection.input_s, kept[:, 0])
-    else:
-        values = torch.from_numpy(inspection.fed[0].values[None])
-        batches = _run_without(checkpoint.fast(inspection.precision), values, kept.reshape(len(kept), -1))
+    shown = inspection.waveform, inspection.spectrogram, inspection.input_s, inspection.precision
     done = 0
-    with torch.inference_mode(), closing(batches):
+    with torch.inference_mode(), closing(run_parts(checkpoint, *shown, kept)) as batches:
         for masks, answers in batches:
             logits[masks] = answers.numpy()
             done += len(masks)
@@ -172,34 +160,3 @@ def _boxes(n_frequency: int, n_time: int, height: int, width: int, step: int) ->
 def _starts(n: int, length: int, step: int) -> list[int]:
     """Where stretches of a length begin, a step apart, the last at the end."""
     return sorted({*range(0, n - length + 1, step), n - length})
-
-
-def _run_without(fast: FastAST, values: Tensor, kept: np.ndarray) -> Generator[tuple[np.ndarray, Tensor], None, None]:
-    """Logits of an AST that gets some of its tokens only: batches of (indices of masks, logits)."""
-    tokens = fast.model.audio_spectrogram_transformer.embeddings(values)
-    n_special = tokens.shape[1] - kept.shape[1]
-    counts = kept.sum(axis=1)
-
-    def run_chunk(chunk: np.ndarray) -> tuple[np.ndarray, Tensor]:
-        index = torch.from_numpy(np.stack([np.flatnonzero(kept[mask]) for mask in chunk])) + n_special
-        special = tokens[:, :n_special].expand(len(chunk), -1, -1)
-        return chunk, run_tokens(fast, torch.cat((special, tokens[0, index]), dim=1), sums=False).logits
-
-    chunks = []
-    for count in np.unique(counts):  # only masks that keep equally many can share a batch
-        masks = np.flatnonzero(counts == count)
-        size = max(1, _TOKENS_AT_ONCE // (n_special + int(count)))
-        chunks += np.array_split(masks, -(-len(masks) // size))
-    yield from map_in_threads(run_chunk, chunks)
-
-
-def _run_silenced(
-    waveform: Waveform, checkpoint: Checkpoint, input_s: float, kept: np.ndarray
-) -> Generator[tuple[np.ndarray, Tensor], None, None]:
-    """Logits of a model without a patch grid, for the clip with stretches of time silenced: as `_run_without`."""
-    model = model_here(checkpoint)
-    n_samples = len(waveform.samples)
-    column = np.minimum(np.arange(n_samples) / (input_s * SAMPLE_RATE) * kept.shape[1], kept.shape[1] - 1).astype(int)
-    for mask, columns in enumerate(kept):
-        silenced = Waveform(waveform.samples * columns[column], waveform.name, SAMPLE_RATE, 1)
-        yield np.array([mask]), model(read_sequence(checkpoint, silenced)).logits

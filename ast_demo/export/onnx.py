@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE
 from ast_demo.errors import CheckpointError, cannot_write
-from ast_demo.features import LOG_FLOOR, InputSettings, filter_bank, spectrum
+from ast_demo.features import LOG_FLOOR, InputSettings, count_samples, filter_bank, spectrum
 from ast_demo.models import Checkpoint
 
 MODEL, INT8_MODEL, LABELS, README = "model.onnx", "model.int8.onnx", "labels.json", "README.md"
@@ -110,7 +110,7 @@ class _FrontEnd(nn.Module):
         self.settings = settings
 
     def forward(self, samples: Tensor) -> Tensor:
-        longest = (self.settings.n_frames - 1) * HOP_LENGTH + FRAME_LENGTH
+        longest = count_samples(self.settings.n_frames)
         filled = torch.cat([samples, samples.new_zeros(samples.shape[0], longest)], dim=1)
         frames = filled[:, self.places].double()
         real, imaginary = (frames @ self.basis).float().chunk(2, dim=-1)
@@ -118,7 +118,7 @@ class _FrontEnd(nn.Module):
         log_mel = energies.clamp(min=LOG_FLOOR).log()
         # A frame that is not whole is padding, and padding is 0 before it is normalised.
         log_mel = torch.where((self.ends <= samples.shape[1])[:, None], log_mel, 0.0)
-        return (log_mel - self.settings.mean) / (2 * self.settings.std)
+        return self.settings.normalise(log_mel)
 
 
 class _FromSamples(nn.Module):

@@ -12,20 +12,29 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
+from ast_demo.features.raster import (
+    FRAME_S,
+    count_frames,
+    count_samples,
+    frames_to_time,
+    hz_to_mel,
+    mel_corners,
+    samples_to_time,
+)
 
-HOP_S = HOP_LENGTH / SAMPLE_RATE  # 0.01 s from one frame to the next
-FRAME_S = FRAME_LENGTH / SAMPLE_RATE  # 0.025 s of sound in each frame
 FFT_LENGTH = 512
 _FRAMES_AT_A_TIME = 512  # what is in work then stays in the processor's cache
 _PRE_EMPHASIS = 0.97
-_LOWEST_HZ, _HIGHEST_HZ = 20.0, SAMPLE_RATE / 2
 LOG_FLOOR = 1.192092955078125e-07  # the single-precision epsilon, Kaldi's guard before the logarithm
+
+Values = TypeVar("Values", Tensor, np.ndarray, float)
 
 
 @dataclass(frozen=True)
@@ -44,19 +53,32 @@ class InputSettings:
     std: float = 4.5689974
 
     @property
+    def scale(self) -> float:
+        """By how much a difference of two inputs is larger in log-mel."""
+        return 2 * self.std
+
+    def normalise(self, log_mel: Values) -> Values:
+        """Log-mel as the checkpoint is fed it."""
+        return (log_mel - self.mean) / self.scale
+
+    def denormalise(self, fed: Values) -> Values:
+        """The other way round."""
+        return fed * self.scale + self.mean
+
+    @property
     def padding_value(self) -> float:
         """What a padded frame holds: the extractor pads with 0 *before* it normalises."""
-        return -self.mean / (2 * self.std)
+        return self.normalise(0.0)
 
     @property
     def silence_value(self) -> float:
         """What digital silence becomes: the floor of the logarithm, normalised."""
-        return (math.log(LOG_FLOOR) - self.mean) / (2 * self.std)
+        return self.normalise(math.log(LOG_FLOOR))
 
     @property
     def duration_s(self) -> float:
         """Seconds of sound that fit in the input."""
-        return (self.n_frames - 1) * HOP_S + FRAME_S
+        return frames_to_time(self.n_frames - 1, FRAME_S)
 
 
 @dataclass(frozen=True)
@@ -79,11 +101,6 @@ class Spectrogram:
     def padding_share(self) -> float:
         """Share of the frames that is padding, 0 to 1."""
         return 1 - self.clip_frames / self.settings.n_frames
-
-
-def count_frames(n_samples: int) -> int:
-    """Frames of a clip of `n_samples` at 16 kHz: whole windows only."""
-    return max(0, 1 + (n_samples - FRAME_LENGTH) // HOP_LENGTH)
 
 
 def log_mel(samples: Tensor, n_mels: int = 128) -> Tensor:
@@ -132,32 +149,11 @@ def compute_spectrograms(waveforms: Sequence[Waveform], settings: InputSettings)
 
 def _compute_one(waveform: Waveform, settings: InputSettings) -> Spectrogram:
     clip_frames = min(count_frames(len(waveform.samples)), settings.n_frames)
-    used = (clip_frames - 1) * HOP_LENGTH + FRAME_LENGTH
+    used = waveform.samples[None, : count_samples(clip_frames)]
     values = torch.zeros(settings.n_frames, settings.n_mels)
-    values[:clip_frames] = log_mel(torch.from_numpy(waveform.samples[None, :used]), settings.n_mels)[0]
-    values.sub_(settings.mean).div_(2 * settings.std)
-    window_samples = (settings.n_frames - 1) * HOP_LENGTH + FRAME_LENGTH
-    truncated_s = max(0, len(waveform.samples) - window_samples) / SAMPLE_RATE
-    return Spectrogram(values.numpy(), clip_frames, truncated_s, settings)
-
-
-def mel_band_edges_hz(n_mels: int) -> np.ndarray:
-    """Corners of the triangular filters in hertz, shape (n_mels + 2,): bin m rises from m, peaks at m + 1, ends at m + 2."""
-    return _from_mel(np.linspace(_to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ), n_mels + 2))
-
-
-def hz_to_mel_bin(hz: float, n_mels: int) -> float:
-    """Where a frequency lies on an axis of mel bins on which bin m covers m to m + 1 and peaks at m + 0.5."""
-    lowest, highest = _to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ)
-    return float((_to_mel(hz) - lowest) / (highest - lowest) * (n_mels + 1) - 0.5)
-
-
-def _to_mel(hz: np.ndarray | float) -> np.ndarray:
-    return 1127.0 * np.log1p(np.asarray(hz) / 700.0)
-
-
-def _from_mel(mel: np.ndarray) -> np.ndarray:
-    return 700.0 * np.expm1(mel / 1127.0)
+    values[:clip_frames] = log_mel(torch.from_numpy(used), settings.n_mels)[0]
+    truncated_s = samples_to_time(max(0, len(waveform.samples) - count_samples(settings.n_frames)))
+    return Spectrogram(settings.normalise(values).numpy(), clip_frames, truncated_s, settings)
 
 
 @lru_cache(maxsize=1)
@@ -169,8 +165,8 @@ def _window() -> Tensor:
 @lru_cache(maxsize=8)
 def filter_bank(n_mels: int) -> Tensor:
     """(257, n_mels): triangles whose sides are straight on the mel scale, neighbours crossing at one half."""
-    mel_of_bin = _to_mel(np.linspace(0, SAMPLE_RATE / 2, FFT_LENGTH // 2 + 1))[:, None]
-    corners = np.linspace(_to_mel(_LOWEST_HZ), _to_mel(_HIGHEST_HZ), n_mels + 2)
+    mel_of_bin = hz_to_mel(np.linspace(0, SAMPLE_RATE / 2, FFT_LENGTH // 2 + 1))[:, None]
+    corners = mel_corners(n_mels)
     width = corners[1] - corners[0]
     rising, falling = (mel_of_bin - corners[:-2]) / width, (corners[2:] - mel_of_bin) / width
     return torch.from_numpy(np.maximum(0, np.minimum(rising, falling))).to(torch.float32)

@@ -7,10 +7,20 @@ n_special + f · n_time + t, where f = 0 is the lowest band. Source: `ASTPatchEm
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from ast_demo.features.log_mel import FRAME_S, HOP_S, mel_band_edges_hz
+import numpy as np
+
+from ast_demo.features.layout import TokenLayout
+from ast_demo.features.raster import (
+    FIRST_FRAME_S,
+    FRAME_S,
+    count_frames,
+    frames_to_time,
+    mel_band_edges_hz,
+    nearest_patch,
+    patch_centres,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class PatchBox:
 
 
 @dataclass(frozen=True)
-class PatchGrid:
+class PatchGrid(TokenLayout):
     """Geometry of the patches of one checkpoint.
 
     Attributes:
@@ -113,18 +123,73 @@ class PatchGrid:
             frame_stop=frame + self.patch_size,
             low_hz=float(edges[mel]),
             high_hz=float(edges[mel + self.patch_size + 1]),
-            start_s=frame * HOP_S,
-            stop_s=(frame + self.patch_size - 1) * HOP_S + FRAME_S,
+            start_s=frames_to_time(frame),
+            stop_s=frames_to_time(frame + self.patch_size - 1, FRAME_S),
         )
 
     def patch_at(self, mel: float, frame: float) -> tuple[int, int] | None:
         """(frequency, time) of the patch whose centre is nearest to a point, in bins and frames; None where no patch sees."""
         if not (0 <= mel < self.seen_mels and 0 <= frame < self.seen_frames):
             return None
-        # Halves up, not `round`, which takes them to even numbers: a box holds its first bin, not the one beyond its last.
-        frequency = math.floor((mel - self.patch_size / 2) / self.frequency_stride + 0.5)
-        time = math.floor((frame - self.patch_size / 2) / self.time_stride + 0.5)
-        return min(max(frequency, 0), self.n_frequency - 1), min(max(time, 0), self.n_time - 1)
+        return int(self.rows_at(np.array(mel))), int(self.columns_at(np.array(frame)))
+
+    def rows_at(self, mels: np.ndarray) -> np.ndarray:
+        """For places on the axis of mel bins, the row of patches whose middle is nearest."""
+        return nearest_patch(mels, self.n_frequency, self.frequency_stride, self.patch_size)
+
+    def columns_at(self, frames: np.ndarray) -> np.ndarray:
+        """For places on the axis of frames, the column of patches whose middle is nearest."""
+        return nearest_patch(frames, self.n_time, self.time_stride, self.patch_size)
+
+    def on_bins(self, values: np.ndarray, n_frames: int) -> np.ndarray:
+        raster = values[self.rows_at(np.arange(self.n_mels) + 0.5)][:, self.columns_at(np.arange(n_frames) + 0.5)]
+        raster[self.seen_mels :] = np.nan
+        raster[:, self.seen_frames :] = np.nan
+        return raster
+
+    def spread_over_bins(self, values: np.ndarray) -> np.ndarray:
+        """A map (n_frequency, n_time) on mel bins and frames, straight lines between the middles of the patches.
+
+        Beyond the outermost middles, so also where no patch sees, it goes on as it was there.
+
+        Returns:
+            (n_mels, n_frames), float64.
+        """
+        mel_centres = patch_centres(self.n_frequency, self.frequency_stride, self.patch_size)
+        frame_centres = patch_centres(self.n_time, self.time_stride, self.patch_size)
+        mels, frames = np.arange(self.n_mels) + 0.5, np.arange(self.n_frames) + 0.5
+        over_time = np.stack([np.interp(frames, frame_centres, row) for row in values])
+        return np.stack([np.interp(mels, mel_centres, column) for column in over_time.T], axis=1)
+
+    def spread_over_clip(self, values: np.ndarray, n_samples: int) -> np.ndarray:
+        return self.spread_over_bins(values)[:, : count_frames(n_samples)]
+
+    def over_frames(self, row: np.ndarray, n_frames: int) -> np.ndarray:
+        raster = row[self.columns_at(np.arange(n_frames) + 0.5)]
+        raster[self.seen_frames :] = np.nan
+        return raster
+
+    def padding_of_columns(self, n_samples: int) -> np.ndarray:
+        starts = np.arange(self.n_time) * self.time_stride
+        return np.clip(starts + self.patch_size - count_frames(n_samples), 0, self.patch_size) / self.patch_size
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.n_frequency, self.n_time
+
+    @property
+    def column_s(self) -> float:
+        return frames_to_time(self.time_stride)
+
+    def edges_s(self) -> np.ndarray:
+        return frames_to_time(self.tile_edges()[1], FIRST_FRAME_S)
+
+    def tile_edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges in mel bins (n_frequency + 1,) and frames (n_time + 1,) that part patches half-way between middles."""
+        mels = patch_centres(self.n_frequency + 1, self.frequency_stride, self.patch_size) - self.frequency_stride / 2
+        frames = patch_centres(self.n_time + 1, self.time_stride, self.patch_size) - self.time_stride / 2
+        mels[[0, -1]], frames[[0, -1]] = (0, self.seen_mels), (0, self.seen_frames)
+        return mels, frames
 
     def frames_of_column(self, time: int) -> range:
         """Frames that the patches of column `time` see."""

@@ -12,27 +12,8 @@ import torch
 
 from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH
 from ast_demo.features.log_mel import FFT_LENGTH, filter_bank
-from ast_demo.features.patches import PatchGrid
 
 _AHEAD = 2  # frames before the first: as many as still reach into the clip
-
-
-def spread_over_bins(values: np.ndarray, grid: PatchGrid) -> np.ndarray:
-    """A map on the patch grid as one on mel bins and frames, straight lines between the centres of the patches.
-
-    Beyond the outermost centres, so also where no patch sees, it goes on as it was there.
-
-    Args:
-        values: (n_frequency, n_time).
-
-    Returns:
-        (n_mels, n_frames), float64.
-    """
-    mel_centres = np.arange(grid.n_frequency) * grid.frequency_stride + grid.patch_size / 2
-    frame_centres = np.arange(grid.n_time) * grid.time_stride + grid.patch_size / 2
-    mels, frames = np.arange(grid.n_mels) + 0.5, np.arange(grid.n_frames) + 0.5
-    over_time = np.stack([np.interp(frames, frame_centres, row) for row in values])
-    return np.stack([np.interp(mels, mel_centres, column) for column in over_time.T], axis=1)
 
 
 def apply_mask(samples: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from ast_demo.figures.axes import Look, envelope, to_png
+from ast_demo.figures.axes import envelope, to_png
 from ast_demo.figures.clip import (
     attention_figure,
     difference_figure,
@@ -26,6 +26,7 @@ from ast_demo.figures.clip import (
 )
 from ast_demo.figures.metrics import confusion_figure, reliability_figure
 from ast_demo.figures.relevance import map_figure, map_title, trust_figure
+from ast_demo.figures.style import Look
 from ast_demo.figures.thumbnails import map_thumbnail, spectrogram_thumbnail
 from ast_demo.figures.timeline import time_at_pixel, timeline_figure
 

@@ -4,63 +4,37 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ast_demo.audio import SAMPLE_RATE
-from ast_demo.features import FRAME_S, HOP_S, PatchGrid, Spectrogram, hz_to_mel_bin
+from ast_demo.features import (
+    FIRST_FRAME_S,
+    PatchGrid,
+    Spectrogram,
+    frames_to_time,
+    hz_to_mel_bin,
+    samples_to_time,
+    time_to_samples,
+)
+from ast_demo.figures.style import TINY_PX, Look, Palette, palette_of
 from ast_demo.inspection import Inspection
 
 PX_PER_INCH = 100  # one inch of a figure is a hundred CSS pixels
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 30, 24  # margins round the axes in CSS pixels
 KEY_LINE = 20  # below them, a line for the names of the hatches and the colour key; a line each where it is narrow
-_NARROW_PX, TINY_PX = 720, 350
 WAVEFORM_HEIGHT, SPECTROGRAM_HEIGHT = 100, 210  # of the axes, in CSS pixels
-FIRST_FRAME_S = (FRAME_S - HOP_S) / 2  # left edge of frame 0 when each frame is drawn round the middle of its window
 _TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000)
 _CUT_OFF_SHOWN = 0.15  # of a clip that is longer than the input, show so much of the input's length beyond its end
 
 
-@dataclass(frozen=True)
-class Look:
-    """How to draw: for which width in CSS pixels, light or dark, and the whole input or only the clip."""
-
-    width_px: int = 900
-    dark: bool = False
-    zoom: bool = False
-    scale: float = 2.0  # device pixels for each CSS pixel
-    seconds: float | None = None  # end of the time axis, where pictures of several checkpoints share it
-    relevance_max: float | None = None  # end of the colour scale of relevance, likewise
-
-    @property
-    def is_narrow(self) -> bool:
-        return self.width_px < _NARROW_PX
-
-
-@dataclass(frozen=True)
-class Palette:
-    background: str
-    ink: str
-    faint: str
-    accent: str
-
-
-_LIGHT = Palette("#ffffff", "#1f2430", "#8a90a0", "#0b7a75")
-_DARK = Palette("#14171f", "#e6e8ee", "#858c9d", "#3fd0c4")
 _HATCHES = {"padding": "////", "cut off": "xxxx", "in no patch": "....."}  # by how their names begin
-
-
-def palette_of(look: Look) -> Palette:
-    return _DARK if look.dark else _LIGHT
 
 
 def to_png(figure: Figure, look: Look = Look()) -> bytes:
@@ -134,7 +108,7 @@ def ends_s(inspection: Inspection) -> tuple[float, float]:
     if inspection.spectrogram is None:
         return min(inspection.waveform.duration_s, inspection.input_s), inspection.input_s
     spectrogram, grid = inspection.fed
-    return FIRST_FRAME_S + spectrogram.clip_frames * HOP_S, FIRST_FRAME_S + grid.n_frames * HOP_S
+    return frames_to_time(spectrogram.clip_frames, FIRST_FRAME_S), frames_to_time(grid.n_frames, FIRST_FRAME_S)
 
 
 def clip_and_scale(spectrogram: Spectrogram) -> tuple[np.ndarray, Normalize]:
@@ -155,7 +129,7 @@ def draw_spectrogram(axes: Axes, inspection: Inspection, colours: str) -> Normal
         interpolation="nearest",
         cmap=colours,
         norm=norm,
-        extent=(FIRST_FRAME_S, FIRST_FRAME_S + frames * HOP_S, 0, mels),
+        extent=(FIRST_FRAME_S, frames_to_time(frames, FIRST_FRAME_S), 0, mels),
     )
     axes.set_xlim(limits)
     return norm
@@ -168,19 +142,16 @@ def frequency_axis(axes: Axes, grid: PatchGrid) -> None:
     axes.set_ylim(0, grid.n_mels)  # after the ticks, which would widen it
 
 
-def tile_edges(grid: PatchGrid) -> tuple[np.ndarray, np.ndarray]:
+def tile_edges_s(grid: PatchGrid) -> tuple[np.ndarray, np.ndarray]:
     """Edges in seconds (n_time + 1,) and mel bins (n_frequency + 1,) that part patches half-way between centres."""
-    frames = (np.arange(grid.n_time + 1) - 0.5) * grid.time_stride + grid.patch_size / 2
-    mels = (np.arange(grid.n_frequency + 1) - 0.5) * grid.frequency_stride + grid.patch_size / 2
-    frames[[0, -1]], mels[[0, -1]] = (0, grid.seen_frames), (0, grid.seen_mels)
-    return FIRST_FRAME_S + frames * HOP_S, mels
+    return grid.edges_s(), grid.tile_edges()[0]
 
 
 def outline_patch(axes: Axes, grid: PatchGrid, patch: tuple[int, int]) -> None:
     """The true box of a patch, which reaches beyond its tile where patches overlap."""
     box = grid.box(*patch)
-    corner = (FIRST_FRAME_S + box.frame_start * HOP_S, box.mel_start)
-    size = ((box.frame_stop - box.frame_start) * HOP_S, box.mel_stop - box.mel_start)
+    corner = (frames_to_time(box.frame_start, FIRST_FRAME_S), box.mel_start)
+    size = (frames_to_time(box.frame_stop - box.frame_start), box.mel_stop - box.mel_start)
     axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="black", linewidth=2.6))
     axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=1.2))
 
@@ -207,7 +178,7 @@ def hatch(
     if seen and grid and seen != (grid.n_mels, grid.n_frames):
         mels, frames = grid.n_mels - seen[0], grid.n_frames - seen[1]
         parts = [f"{n} {unit}{'s' * (n > 1)}" for n, unit in ((mels, "bin"), (frames, "frame")) if n]
-        seen_s = FIRST_FRAME_S + seen[1] * HOP_S
+        seen_s = frames_to_time(seen[1], FIRST_FRAME_S)
         boxes["in no patch" + ("" if look.width_px < TINY_PX else f": {', '.join(parts)}")] = [
             (FIRST_FRAME_S, seen_s, seen[0], grid.n_mels),
             (seen_s, input_end_s, low, high),
@@ -278,14 +249,7 @@ def envelope(
     samples: np.ndarray, look: Look, start_s: float, stop_s: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lowest and highest sample, and the time in seconds, of each of about as many stretches as there are pixels."""
-    shown = samples[: math.ceil(stop_s * SAMPLE_RATE)]
-    length = max(1, math.ceil((stop_s - start_s) * SAMPLE_RATE / look.width_px))
+    shown = samples[: math.ceil(time_to_samples(stop_s))]
+    length = max(1, math.ceil(time_to_samples(stop_s - start_s) / look.width_px))
     shown = np.pad(shown, (0, -len(shown) % length), mode="edge").reshape(-1, length)
-    return shown.min(axis=1), shown.max(axis=1), (np.arange(len(shown)) + 0.5) * length / SAMPLE_RATE
-
-
-@lru_cache(maxsize=1)
-def relevance_colours() -> Colormap:
-    """From nothing through teal to pale yellow: lightness and opacity rise together, and no hue is magma's."""
-    stops = [(0, (0.0, 0.35, 0.45, 0.0)), (0.35, (0.0, 0.55, 0.6, 0.6)), (1, (0.75, 1.0, 0.55, 0.95))]
-    return LinearSegmentedColormap.from_list("relevance", stops)
+    return shown.min(axis=1), shown.max(axis=1), samples_to_time((np.arange(len(shown)) + 0.5) * length)

@@ -9,13 +9,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ast_demo.features import HOP_S
+from ast_demo.features import FIRST_FRAME_S, frames_to_time, time_to_frames
 from ast_demo.figures.axes import (
-    FIRST_FRAME_S,
     SPECTROGRAM_HEIGHT,
-    TINY_PX,
     WAVEFORM_HEIGHT,
-    Look,
     axes_box,
     colour_key,
     draw_spectrogram,
@@ -23,13 +20,13 @@ from ast_demo.figures.axes import (
     frequency_axis,
     hatch,
     outline_patch,
-    relevance_colours,
     remark,
     seconds_shown,
     start_figure,
-    tile_edges,
+    tile_edges_s,
     total_height,
 )
+from ast_demo.figures.style import TINY_PX, Look, relevance_colours
 from ast_demo.inspection import Comparison, Inspection, PatchInspection, common_rasters
 
 
@@ -68,7 +65,7 @@ def patch_grid_figure(inspection: Inspection, look: Look = Look(), selected: tup
     title = f"Patch grid, {grid.n_frequency} × {grid.n_time}"
     figure, axes, palette = start_figure(inspection, look, SPECTROGRAM_HEIGHT, title)
     draw_spectrogram(axes, inspection, "magma")
-    times, mels = tile_edges(grid)
+    times, mels = tile_edges_s(grid)
     axes.vlines(times, mels[0], mels[-1], colors="white", linewidth=0.5, alpha=0.55)
     axes.hlines(mels, times[0], times[-1], colors="white", linewidth=0.5, alpha=0.55)
     overlap = grid.patch_size - min(grid.frequency_stride, grid.time_stride)
@@ -125,7 +122,7 @@ def difference_figure(first: Inspection, second: Inspection, look: Look = Look()
     difference = other - one
     # No relevance is below 0, so where the scale of relevance is shared, no difference goes beyond it.
     limit = look.relevance_max or max(float(np.nanmax(np.abs(difference))), 1e-12)
-    edges = FIRST_FRAME_S + np.arange(one.shape[-1] + 1) * HOP_S
+    edges = frames_to_time(np.arange(one.shape[-1] + 1), FIRST_FRAME_S)
     if one.ndim == 1:
         axes.stairs(difference, edges, baseline=0, fill=True, color=palette.accent)
         axes.set_ylim(-1.05 * limit, 1.05 * limit)
@@ -163,7 +160,7 @@ def patch_at_pixel(inspection: Inspection, look: Look, x: float, y: float) -> tu
     if not start_s <= seconds <= stop_s:
         return None
     mel = (total - y / look.scale - bottom) / height * grid.n_mels
-    return grid.patch_at(mel, (seconds - FIRST_FRAME_S) / HOP_S)
+    return grid.patch_at(mel, time_to_frames(seconds, FIRST_FRAME_S))
 
 
 def _relevance_figure(
@@ -182,7 +179,7 @@ def _relevance_figure(
         others[patch.frequency, patch.time] = highest[patch.frequency, patch.time] = 0
     # A share of 1 / n_patches is what each patch would get if all got the same.
     colours = Normalize(0, look.relevance_max or max(float(highest.max()) * grid.n_patches, 1e-12))
-    times, mels = tile_edges(grid)
+    times, mels = tile_edges_s(grid)
     axes.pcolormesh(times, mels, shares * grid.n_patches, cmap=relevance_colours(), norm=colours)
     name = "× an equal share" if patch is None or look.is_narrow else "× an equal share, its own aside"
     beyond = float(others.max()) * grid.n_patches > float(colours.vmax or 0) * (1 + 1e-6)
@@ -199,8 +196,7 @@ def _rollout_over_time_figure(inspection: Inspection, look: Look, title: str, de
     figure, axes, palette = start_figure(inspection, look, SPECTROGRAM_HEIGHT, title)
     maps = inspection.rollout.maps[:, 0]
     n_tokens = maps.shape[1]
-    edges = np.linspace(0, inspection.input_s, n_tokens + 1)
-    axes.stairs(maps[depth - 1] * n_tokens, edges, fill=True, color=palette.accent)
+    axes.stairs(maps[depth - 1] * n_tokens, inspection.layout.edges_s(), fill=True, color=palette.accent)
     axes.set_ylim(0, 1.05 * (look.relevance_max or max(float(maps.max()) * n_tokens, 1e-12)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} ×"))
     remark(figure, look, palette, "× an equal share; no patch grid")

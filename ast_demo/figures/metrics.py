@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ast_demo.figures.axes import PX_PER_INCH, Look, palette_of
+from ast_demo.figures.axes import PX_PER_INCH
+from ast_demo.figures.style import Look, palette_of
 
 
 def confusion_figure(truth: Sequence[str], predicted: Sequence[str], name: str, look: Look = Look()) -> Figure:

@@ -7,36 +7,26 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
-from ast_demo.explain import STEPS, Curves, RelevanceMap, TrustCard
+from ast_demo.explain import METHODS, STEPS, Curves, RelevanceMap, TrustCard
 from ast_demo.figures.axes import (
     SPECTROGRAM_HEIGHT,
-    Look,
-    Palette,
     colour_key,
     draw_spectrogram,
     frequency_axis,
     hatch,
-    palette_of,
-    relevance_colours,
     remark,
     start_figure,
-    tile_edges,
+    tile_edges_s,
 )
+from ast_demo.figures.style import Look, Palette, palette_of, relevance_colours
 from ast_demo.inspection import Inspection
 
-_NAMES = {
-    "perturbation": "Perturbation",
-    "relevance": "Class relevance",
-    "rollout": "Attention rollout",
-    "energy": "Energy",
-    "random": "A random map",
-}
 _PX_PER_INCH = 100
 
 
 def map_title(relevance: RelevanceMap) -> str:
     """What a map is a map of: "Class relevance: why dog bark, and not rooster?"."""
-    name = _NAMES[relevance.method]
+    name = METHODS[relevance.method].title
     if relevance.label is None:
         return f"{name}: the same for every label"
     label = relevance.label.replace("_", " ")
@@ -58,14 +48,13 @@ def map_figure(inspection: Inspection, relevance: RelevanceMap, look: Look = Loo
         values, norm = values / limit, Normalize(-1, 1)
         colours, key = "PuOr", f"{relevance.against.replace('_', ' ')} … {str(relevance.label).replace('_', ' ')}"
     if inspection.checkpoint.grid is None:
-        edges = np.linspace(0, inspection.input_s, values.shape[1] + 1)
-        axes.stairs(values[0], edges, baseline=0, fill=True, color=palette.accent)
+        axes.stairs(values[0], inspection.layout.edges_s(), baseline=0, fill=True, color=palette.accent)
         remark(figure, look, palette, f"{key}; no patch grid")
         hatch(figure, axes, inspection, look, palette)
         return figure
     _, grid = inspection.fed
     draw_spectrogram(axes, inspection, "gray")
-    times, mels = tile_edges(grid)
+    times, mels = tile_edges_s(grid)
     axes.pcolormesh(times, mels, values, cmap=colours, norm=norm, alpha=None if relevance.against is None else 0.75)
     colour_key(figure, look, palette, norm, colours, key)
     frequency_axis(axes, grid)

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib import colormaps
 
 from ast_demo.explain import RelevanceMap
-from ast_demo.figures.axes import clip_and_scale, relevance_colours
-from ast_demo.inspection import Inspection, map_raster
+from ast_demo.figures.axes import clip_and_scale
+from ast_demo.figures.style import relevance_colours
+from ast_demo.inspection import Inspection
 
 _GREY = 127  # of 255: padding
 
@@ -30,7 +31,7 @@ def map_thumbnail(inspection: Inspection, relevance: RelevanceMap) -> bytes:
     clip, norm = clip_and_scale(spectrogram)
     grey = np.full((*spectrogram.values.T.shape, 3), _GREY / 255)
     grey[:, : spectrogram.clip_frames] = colormaps["gray"](norm(clip.T))[..., :3]
-    raster = map_raster(relevance.shares, grid, grid.n_frames)
+    raster = grid.on_bins(relevance.shares, grid.n_frames)
     colours = relevance_colours()(raster / max(float(np.nanmax(raster)), 1e-12))  # what no patch sees stays clear
     opacity = colours[..., 3:]
     return _thumbnail(grey * (1 - opacity) + colours[..., :3] * opacity, spectrogram.values.shape)

@@ -10,7 +10,8 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ast_demo.figures.axes import LEFT, RIGHT, Look, Palette, blank_figure, colour_key
+from ast_demo.figures.axes import LEFT, RIGHT, blank_figure, colour_key
+from ast_demo.figures.style import Look, Palette
 from ast_demo.inspection import Timeline
 
 ROWS = 5  # labels

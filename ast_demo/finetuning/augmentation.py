@@ -9,8 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE
-from ast_demo.features import InputSettings, PatchGrid, log_mel
+from ast_demo.audio import FRAME_LENGTH, SAMPLE_RATE
+from ast_demo.features import (
+    InputSettings,
+    PatchGrid,
+    count_samples,
+    hz_to_mel,
+    log_mel,
+    mel_corners,
+    mel_to_hz,
+    samples_to_time,
+)
 from ast_demo.finetuning.options import Augmentation
 
 FLOOR = math.log(1.192092955078125e-07)  # log-mel of digital silence
@@ -81,10 +90,10 @@ def vary_spectrogram(values: np.ndarray, how: Augmentation, rng: np.random.Gener
 
 def _warp_matrix(n_mels: int, factor: float) -> np.ndarray:
     """(n_mels, n_mels): columns interpolate between the bins of a spectrum whose frequencies are scaled by `factor`."""
-    corners = np.linspace(1127 * math.log1p(20 / 700), 1127 * math.log1p(SAMPLE_RATE / 2 / 700), n_mels + 2)
+    corners = mel_corners(n_mels)
     centre, width = corners[1:-1], corners[1] - corners[0]
-    source_hz = 700 * np.expm1(centre / 1127) / factor
-    position = np.clip((1127 * np.log1p(source_hz / 700) - centre[0]) / width, 0, n_mels - 1)
+    source_hz = mel_to_hz(centre) / factor
+    position = np.clip((hz_to_mel(source_hz) - centre[0]) / width, 0, n_mels - 1)
     distance = np.abs(np.arange(n_mels)[:, None] - position[None, :])
     return np.maximum(0, 1 - distance).astype(np.float32)
 
@@ -152,8 +161,8 @@ def draw_share(how: Augmentation, rng: np.random.Generator) -> float:
 
 def make_noises(settings: InputSettings, rng: np.random.Generator) -> Tensor:
     """Log-mel of noise floors, (64, n_frames, n_mels), mean power 1: white to brown, some low-passed, some with hum."""
-    n_samples = (settings.n_frames - 1) * HOP_LENGTH + FRAME_LENGTH
-    hertz = np.fft.rfftfreq(n_samples, 1 / SAMPLE_RATE)
+    n_samples = count_samples(settings.n_frames)
+    hertz = np.fft.rfftfreq(n_samples, samples_to_time(1))
     noises = []
     for _ in range(_N_NOISES):
         shape = np.maximum(hertz, 30) ** (-rng.uniform(0, 1.2))
@@ -161,7 +170,7 @@ def make_noises(settings: InputSettings, rng: np.random.Generator) -> Tensor:
             shape *= 1 / (1 + (hertz / rng.uniform(1000, 7000)) ** rng.uniform(2, 16))
         noise = np.fft.irfft(shape * np.fft.rfft(rng.standard_normal(n_samples)), n_samples)
         noise /= noise.std()
-        time = np.arange(n_samples) / SAMPLE_RATE
+        time = samples_to_time(np.arange(n_samples))
         if rng.random() < 0.3:
             mains = float(rng.choice((50, 60)))
             noise += sum(rng.uniform(0, 1.5) / k * np.sin(2 * np.pi * mains * k * time) for k in range(1, 8))

@@ -105,7 +105,7 @@ class SpectrogramBatches(Dataset):
             values[i, p.start + low : p.start + high] = settings.mean
         clip_frames = torch.tensor([p.clip_frames for p in placed])
         values[torch.arange(settings.n_frames) >= clip_frames[:, None]] = 0.0  # padded before it is normalised
-        return values.sub_(settings.mean).div_(2 * settings.std)
+        return settings.normalise(values)
 
     @staticmethod
     def _noise(noises: Tensor, level: float, rng: np.random.Generator) -> Tensor:

@@ -11,8 +11,7 @@ from torch.utils.data import Dataset
 from ast_demo.errors import DataError
 from ast_demo.features import InputSettings
 from ast_demo.finetuning.options import FinetuneOptions
-from ast_demo.inspection import to_scores
-from ast_demo.models import Checkpoint
+from ast_demo.models import Checkpoint, to_scores
 
 
 class TaughtBatches(Dataset):
@@ -58,8 +57,8 @@ class TaughtBatches(Dataset):
     @torch.no_grad()
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         batch = self._batches[index]
-        heard = batch["input_values"] * (2 * self._settings.std) + self._settings.mean
+        heard = self._settings.denormalise(batch["input_values"])
         with torch.autocast("cpu", torch.bfloat16, enabled=self._options.bfloat16):
-            logits = self._teacher.model((heard - self._input.mean) / (2 * self._input.std)).logits.float()
+            logits = self._teacher.model(self._input.normalise(heard)).logits.float()
         scores = torch.from_numpy(to_scores(logits.numpy(), self._teacher.facts.activation)[:, self._order]).float()
         return {**batch, "labels": torch.lerp(batch["labels"], scores, self._options.teacher_share)}

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, Waveform
-from ast_demo.features import InputSettings, log_mel
+from ast_demo.audio import Waveform
+from ast_demo.features import InputSettings, count_samples, log_mel
 from ast_demo.finetuning.augmentation import vary_sound
 from ast_demo.finetuning.options import Augmentation
 
@@ -33,7 +33,7 @@ def make_versions(
 
     Each is cut to twice the model's input, to bound the memory.
     """
-    longest = 2 * settings.n_frames * HOP_LENGTH + FRAME_LENGTH
+    longest = count_samples(2 * settings.n_frames + 1)
     rng = np.random.default_rng(seed)
     sounds = [waveform.samples[:longest]]
     sounds += [vary_sound(sounds[0], how, rng) for _ in range(how.copies)]

@@ -17,7 +17,7 @@ import torch
 from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.data import LabelledClip, LabelledClips, read_clip
 from ast_demo.errors import AudioError, DataError
-from ast_demo.features import InputSettings, compute_spectrograms
+from ast_demo.features import InputSettings, compute_spectrograms, time_to_samples
 from ast_demo.finetuning.batches import Batch, SpectrogramBatches, WaveformBatches
 from ast_demo.finetuning.distillation import TaughtBatches
 from ast_demo.finetuning.distributed import is_main_process
@@ -112,7 +112,7 @@ def feed(
         progress(f"Log-mel of the training clips: mean {mean:.4f}, standard deviation {std:.4f}.")
     else:
         extract = _extraction(learner.extractor, options)
-        longest = round(options.max_seconds * SAMPLE_RATE)
+        longest = round(time_to_samples(options.max_seconds))
         sounds = [known[i] for i in readable]
         batches = WaveformBatches(sounds, targets, order, extract, options.augmentation, longest)
         validation = [extract([wave.samples for wave in waves[i : i + 8]]) for i in range(0, len(waves), 8)]
@@ -182,7 +182,7 @@ def _extraction(extractor: Any, options: FinetuneOptions) -> Callable[[Sequence[
     """From sounds to a model's inputs, by its own feature extractor."""
 
     def extract(sounds: Sequence[np.ndarray]) -> Batch:
-        longest = round(options.max_seconds * SAMPLE_RATE)
+        longest = round(time_to_samples(options.max_seconds))
         asked: dict[str, Any] = {"padding": True, "max_length": longest, "truncation": True}
         if extractor.model_input_names[0] == "input_features":
             asked = {}  # Whisper's extractor knows its one length

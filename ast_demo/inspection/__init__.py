@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ast_demo.inspection.comparison import MOST, Comparison, common_rasters, compare, describe, map_raster, match_key
-from ast_demo.inspection.inspection import Inspection, PatchInspection, inspect, inspect_batch, inspect_patch, to_scores
-from ast_demo.inspection.rollout import padding_of_columns, to_grid
+from ast_demo.inspection.comparison import MOST, Comparison, common_rasters, compare, describe
+from ast_demo.inspection.inspection import Inspection, PatchInspection, inspect, inspect_batch, inspect_patch
 from ast_demo.inspection.windows import (
     NAMED,
     Timeline,
@@ -35,11 +34,6 @@ __all__ = [
     "inspect_patch",
     "inspect_recordings",
     "look_through",
-    "map_raster",
-    "match_key",
     "nearest_window",
-    "padding_of_columns",
-    "to_grid",
-    "to_scores",
     "window_starts",
 ]

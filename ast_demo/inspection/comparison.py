@@ -11,10 +11,10 @@ from itertools import combinations
 import numpy as np
 from scipy.special import rel_entr
 
-from ast_demo.audio import SAMPLE_RATE, Waveform
+from ast_demo.audio import Waveform
 from ast_demo.data import match_key
 from ast_demo.errors import AstDemoError, CheckpointError
-from ast_demo.features import FRAME_S, HOP_S, PatchGrid, count_frames
+from ast_demo.features import count_frames, time_to_samples
 from ast_demo.inspection.inspection import Inspection, inspect
 from ast_demo.models import Checkpoint
 
@@ -156,27 +156,10 @@ def rollout_raster(inspection: Inspection, n_frames: int, *, over_time: bool = F
     Returns:
         (n_mels, n_frames), or (n_frames,) over time; NaN where the checkpoint sees nothing.
     """
-    rollout, grid = inspection.rollout.final, inspection.checkpoint.grid
-    columns = rollout.shape[1]
-    if grid is None:
-        middle_s = np.arange(n_frames) * HOP_S + FRAME_S / 2
-        token = (middle_s / inspection.input_s * columns).astype(int)
-        return np.where(token < columns, rollout[0, np.minimum(token, columns - 1)] * columns, np.nan)
-    if not over_time:
-        return map_raster(rollout * grid.n_patches, grid, n_frames)
-    raster = rollout.sum(axis=0)[_nearest(n_frames, grid.time_stride, grid.patch_size, grid.n_time)] * columns
-    raster[grid.seen_frames :] = np.nan
-    return raster
-
-
-def map_raster(values: np.ndarray, grid: PatchGrid, n_frames: int) -> np.ndarray:
-    """A map (n_frequency, n_time) on a raster of mel bins and frames, (n_mels, n_frames), as `rollout_raster` lays it."""
-    time = _nearest(n_frames, grid.time_stride, grid.patch_size, grid.n_time)
-    frequency = _nearest(grid.n_mels, grid.frequency_stride, grid.patch_size, grid.n_frequency)
-    raster = values[frequency][:, time]
-    raster[grid.seen_mels :] = np.nan
-    raster[:, grid.seen_frames :] = np.nan
-    return raster
+    rollout, layout = inspection.rollout.final, inspection.layout
+    if over_time:
+        return layout.over_frames(rollout.sum(axis=0) * rollout.shape[1], n_frames)
+    return layout.on_bins(rollout * rollout.size, n_frames)
 
 
 def common_rasters(first: Inspection, second: Inspection) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +167,7 @@ def common_rasters(first: Inspection, second: Inspection) -> tuple[np.ndarray, n
 
     They are as long as the shorter input, padding included.
     """
-    n_frames = count_frames(round(min(first.input_s, second.input_s) * SAMPLE_RATE))
+    n_frames = count_frames(round(time_to_samples(min(first.input_s, second.input_s))))
     grids = first.checkpoint.grid, second.checkpoint.grid
     over_time = grids[0] is None or grids[1] is None or grids[0].n_mels != grids[1].n_mels
     return rollout_raster(first, n_frames, over_time=over_time), rollout_raster(second, n_frames, over_time=over_time)
@@ -264,9 +247,3 @@ def _scores_of(inspection: Inspection, keys: Sequence[str]) -> np.ndarray:
     for label, score in zip(inspection.prediction.labels, inspection.prediction.scores, strict=True):
         scores.setdefault(match_key(label), float(score))
     return np.array([scores[key] for key in keys])
-
-
-def _nearest(n: int, stride: int, patch_size: int, n_patches: int) -> np.ndarray:
-    """For each of n bins or frames, the patch whose centre is nearest; the last one also for what is in no patch."""
-    patch = np.floor((np.arange(n) + 0.5 - patch_size / 2) / stride + 0.5).astype(int)
-    return patch.clip(0, n_patches - 1)

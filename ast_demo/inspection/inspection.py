@@ -8,40 +8,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ast_demo.audio import Waveform
 from ast_demo.errors import CheckpointError
-from ast_demo.features import PatchGrid, Spectrogram, compute_spectrograms
-from ast_demo.inference import Answer, Precision, run, run_elsewhere
-from ast_demo.inspection.rollout import Rollout, rollout_of_clip, rollout_over_time, to_grid
-from ast_demo.models import Activation, Checkpoint, CheckpointFacts, run_sequence_model
-from ast_demo.runtime import is_lent
+from ast_demo.features import PatchGrid, Spectrogram, TimeAxis, TokenLayout, compute_spectrograms
+from ast_demo.inference import Precision
+from ast_demo.inspection.rollout import Rollout, rollout_of_clip
+from ast_demo.models import (
+    Checkpoint,
+    CheckpointFacts,
+    Prediction,
+    run_sequence_model,
+    run_spectrograms,
+    to_scores,
+)
 
 _SHORT_S = 0.25  # shorter than any of the shipped digits
 _MOSTLY_PADDING = 0.95
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a checkpoint says about a clip.
-
-    Attributes:
-        labels: In the order of the scores.
-        scores: (n_labels,) after the activation, 0 to 1.
-        logits: (n_labels,) before it.
-        embedding: (hidden_size,) what the classifier reads: the mean of the special tokens after the last layer norm.
-    """
-
-    labels: tuple[str, ...]
-    scores: np.ndarray
-    logits: np.ndarray
-    embedding: np.ndarray
-
-    def top(self, k: int | None = None) -> list[tuple[str, float]]:
-        """The k best (label, score), best first; all of them without k."""
-        best = np.argsort(-self.scores, kind="stable")[:k]
-        return [(self.labels[i], float(self.scores[i])) for i in best]
 
 
 @dataclass(frozen=True)
@@ -77,6 +60,11 @@ class Inspection:
         if self.spectrogram is None or self.checkpoint.grid is None:
             raise CheckpointError(f"{self.checkpoint.name!r} has no patch grid: it reads the sound as a sequence.")
         return self.spectrogram, self.checkpoint.grid
+
+    @property
+    def layout(self) -> TokenLayout:
+        """How the tokens of the rollout, and of every other map, lie."""
+        return self.checkpoint.grid or TimeAxis(self.rollout.final.shape[-1], self.input_s)
 
     @property
     def padding_share(self) -> float:
@@ -147,10 +135,10 @@ def inspect_batch(
         return [_inspect_sequence(waveform, checkpoint) for waveform in waveforms]
     precision = precision or checkpoint.precision
     spectrograms = compute_spectrograms(waveforms, facts.input)
-    answers = _run(checkpoint, spectrograms, precision)
+    answers = run_spectrograms(checkpoint, spectrograms, precision)
     rollouts = [
-        rollout_of_clip(layers, facts.grid, spectrogram.clip_frames)
-        for (_, _, layers), spectrogram in zip(answers, spectrograms, strict=True)
+        rollout_of_clip(layers, facts.grid, len(waveform.samples))
+        for (_, _, layers), waveform in zip(answers, waveforms, strict=True)
     ]
     seconds = (time.perf_counter() - began) / max(len(waveforms), 1)
     return [
@@ -176,7 +164,7 @@ def _inspect_sequence(waveform: Waveform, checkpoint: Checkpoint) -> Inspection:
     began = time.perf_counter()
     facts = checkpoint.facts
     logits, embedding, layers, input_s = run_sequence_model(checkpoint, waveform)
-    rollout = rollout_over_time(layers, waveform.duration_s / input_s)
+    rollout = rollout_of_clip(layers, TimeAxis(layers[0].shape[-1], input_s), len(waveform.samples))
     prediction = Prediction(facts.labels, to_scores(logits, facts.activation), logits, embedding)
     seconds = time.perf_counter() - began
     computed_in = (checkpoint.precision, checkpoint.precision_note)
@@ -192,34 +180,7 @@ def inspect_patch(inspection: Inspection, checkpoint: Checkpoint, frequency: int
     """
     spectrogram, grid = inspection.fed
     token = grid.token(frequency, time)
-    ((_, _, layers),) = _run(checkpoint, [spectrogram], inspection.precision, token)
-    rollout = rollout_of_clip(layers, grid, spectrogram.clip_frames, token)
+    ((_, _, layers),) = run_spectrograms(checkpoint, [spectrogram], inspection.precision, token)
+    rollout = rollout_of_clip(layers, grid, len(inspection.waveform.samples), token)
     attention = torch.stack([layer[token] for layer in layers]).float() / checkpoint.facts.n_heads
-    return PatchInspection(frequency, time, rollout, to_grid(attention.numpy(), grid))
-
-
-def to_scores(logits: np.ndarray, activation: Activation) -> np.ndarray:
-    """Logits (…, n_labels) to scores: softmax over the labels, or a sigmoid for each."""
-    if activation == "sigmoid":
-        with np.errstate(over="ignore"):  # 1 / infinity is the right answer
-            return 1 / (1 + np.exp(-logits.astype(np.float64)))
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def _run(
-    checkpoint: Checkpoint, spectrograms: Sequence[Spectrogram], precision: Precision, token: int | None = None
-) -> list[tuple[np.ndarray, np.ndarray, list[Tensor]]]:
-    """Of each clip: logits (n_labels,), embedding (hidden_size,), and each layer's head sums (tokens, tokens)."""
-    if not spectrograms:
-        return []
-    inputs = np.stack([spectrogram.values for spectrogram in spectrograms])
-    if is_lent(run_elsewhere):
-        logits, embeddings, *head_sums = map(torch.from_numpy, run_elsewhere(checkpoint.model, inputs, token))
-        answer = Answer(logits, embeddings, head_sums)
-    else:
-        answer = run(checkpoint.fast(precision), torch.from_numpy(inputs), token=token)
-    return [
-        (answer.logits[i].numpy(), answer.embeddings[i].numpy(), [layer[i] for layer in answer.head_sums])
-        for i in range(len(spectrograms))
-    ]
+    return PatchInspection(frequency, time, rollout, grid.to_map(attention.numpy()))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_demo.features import PatchGrid
+from ast_demo.features import TokenLayout
 
 
 @dataclass(frozen=True)
@@ -63,48 +63,20 @@ def roll_out(layers: list[Tensor], start: Tensor) -> Tensor:
     return rows
 
 
-def rollout_of_clip(layers: list[Tensor], grid: PatchGrid, clip_frames: int, token: int | None = None) -> Rollout:
-    """Rollout of one clip, from what the classifier reads (the mean of the special tokens) or from one token.
+def rollout_of_clip(layers: list[Tensor], layout: TokenLayout, n_samples: int, token: int | None = None) -> Rollout:
+    """Rollout of one clip, from what the classifier reads (special tokens, or the mean of all) or from one token.
 
     Args:
         layers: Head means of the clip, or sums over heads, (tokens, tokens) each.
-        grid: The checkpoint's patch grid.
-        clip_frames: Frames of the spectrogram that come from the clip; the others are padding.
+        layout: How the tokens lie.
+        n_samples: Length of the clip; what the input has room for beyond it is padding.
         token: Start from this token instead.
     """
-    start = torch.zeros(grid.n_tokens)
-    if token is None:
-        start[: grid.n_special] = 1 / grid.n_special
-    else:
+    start = torch.from_numpy(layout.read_by_classifier())
+    if token is not None:
+        start = torch.zeros_like(start)
         start[token] = 1
     rows = roll_out(layers, start).numpy()
-    maps = to_grid(rows, grid)
-    padding = padding_of_columns(grid, clip_frames)
-    return Rollout(maps, rows[:, : grid.n_special].sum(axis=1), (maps.sum(axis=1) * padding).sum(axis=1))
-
-
-def rollout_over_time(layers: list[Tensor], clip_share: float) -> Rollout:
-    """Rollout of a model that reads the sound as a sequence, and classifies by the mean of all its tokens.
-
-    Args:
-        layers: Head means of the clip, (tokens, tokens) each.
-        clip_share: Share of the input that is clip; above 1 where the clip goes on beyond it.
-
-    Returns:
-        Maps with one row, (n_layers, 1, tokens); no special tokens.
-    """
-    n_tokens = layers[0].shape[-1]
-    rows = roll_out(layers, torch.full((n_tokens,), 1 / n_tokens)).numpy()
-    padding = 1 - np.clip(clip_share * n_tokens - np.arange(n_tokens), 0, 1)
-    return Rollout(rows[:, None, :], np.zeros(len(layers), np.float32), (rows * padding).sum(axis=1))
-
-
-def to_grid(rows: np.ndarray, grid: PatchGrid) -> np.ndarray:
-    """Rows over tokens (…, tokens) to maps over patches (…, n_frequency, n_time): special tokens are dropped."""
-    return rows[..., grid.n_special :].reshape(*rows.shape[:-1], grid.n_frequency, grid.n_time)
-
-
-def padding_of_columns(grid: PatchGrid, clip_frames: int) -> np.ndarray:
-    """Share of padding in the frames that each column of patches sees, (n_time,)."""
-    starts = np.arange(grid.n_time) * grid.time_stride
-    return np.clip(starts + grid.patch_size - clip_frames, 0, grid.patch_size) / grid.patch_size
+    maps = layout.to_map(rows)
+    padding = layout.padding_of_columns(n_samples)
+    return Rollout(maps, rows[:, : layout.n_special].sum(axis=1), (maps.sum(axis=1) * padding).sum(axis=1))

@@ -12,17 +12,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, Waveform
-from ast_demo.features import count_frames
-from ast_demo.inspection.inspection import Inspection, Prediction, inspect, inspect_batch
-from ast_demo.models import Checkpoint, CheckpointFacts, longest_input_s
+from ast_demo.audio import Waveform
+from ast_demo.features import count_frames, count_samples, frames_to_samples, samples_to_time, time_to_samples
+from ast_demo.inspection.inspection import Inspection, inspect, inspect_batch
+from ast_demo.models import Checkpoint, CheckpointFacts, Prediction, longest_input_s, pool
 from ast_demo.runtime import Tell
 
 _BATCH_TOKENS = (
     2048  # in one pass through the model: a small model takes several windows at once, a large one each alone
 )
 NAMED = 3  # labels that are named as those of the whole recording
-_LEAST = 1e-12  # the lowest score that still has a logarithm
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def window_starts(n_samples: int, checkpoint: Checkpoint) -> list[int]:
     if fed is None:
         fits, hop = n_samples <= size, size // 2
     else:
-        fits, hop = count_frames(n_samples) <= fed.n_frames, max(fed.n_frames // 2, 1) * HOP_LENGTH
+        fits, hop = count_frames(n_samples) <= fed.n_frames, frames_to_samples(max(fed.n_frames // 2, 1))
     if fits:
         return [0]
     last = n_samples - size
@@ -84,12 +83,12 @@ def cut_window(recording: Waveform, checkpoint: Checkpoint, start: int) -> Wavef
     if start == 0 and window_starts(len(recording.samples), checkpoint) == [0]:
         return recording
     samples = recording.samples[start : start + _size(checkpoint)].copy()  # so that the recording can be let go
-    return replace(recording, samples=samples, start_s=start / SAMPLE_RATE)
+    return replace(recording, samples=samples, start_s=samples_to_time(start))
 
 
 def nearest_window(starts: Sequence[int], window_s: float, seconds: float) -> int:
     """Place in `starts` of the window, each of so many seconds, whose middle is nearest to a time of the recording."""
-    middles_s = np.asarray(starts) / SAMPLE_RATE + window_s / 2
+    middles_s = samples_to_time(np.asarray(starts)) + window_s / 2
     return int(np.abs(middles_s - seconds).argmin())
 
 
@@ -155,28 +154,13 @@ def _inspect_long(recording: Waveform, checkpoint: Checkpoint) -> Inspection:
     timeline = look_through(recording, checkpoint)
     best = int(timeline.pooled.scores.argmax())
     window = max(timeline.windows, key=lambda one: float(one.prediction.scores[best]))
-    inspection = inspect(cut_window(recording, checkpoint, round(window.start_s * SAMPLE_RATE)), checkpoint)
+    inspection = inspect(cut_window(recording, checkpoint, round(time_to_samples(window.start_s))), checkpoint)
     return replace(inspection, prediction=timeline.pooled)
-
-
-def pool(predictions: Sequence[Prediction], checkpoint: CheckpointFacts) -> Prediction:
-    """One prediction of several: the mean of their scores; of one alone, itself.
-
-    The logits are those that the activation turns into these scores; the embedding is the mean.
-    """
-    if len(predictions) == 1:
-        return predictions[0]
-    scores = np.mean([prediction.scores for prediction in predictions], axis=0)
-    logits = np.log(np.maximum(scores, _LEAST))
-    if checkpoint.activation == "sigmoid":
-        logits -= np.log(np.maximum(1 - scores, _LEAST))
-    embedding = np.mean([prediction.embedding for prediction in predictions], axis=0)
-    return Prediction(checkpoint.labels, scores, logits, embedding)
 
 
 def _size(checkpoint: Checkpoint) -> int:
     """Samples of a window."""
     fed = checkpoint.facts.input
     if fed is None:
-        return math.floor(longest_input_s(checkpoint) * SAMPLE_RATE)
-    return (fed.n_frames - 1) * HOP_LENGTH + FRAME_LENGTH
+        return math.floor(time_to_samples(longest_input_s(checkpoint)))
+    return count_samples(fed.n_frames)

@@ -7,7 +7,9 @@ from collections import OrderedDict
 from pathlib import Path
 
 from ast_demo.inference import choose_precision
-from ast_demo.models.loading import Checkpoint, find_checkpoint, load_checkpoint, read_facts
+from ast_demo.models.checkpoint import Checkpoint
+from ast_demo.models.config import read_facts
+from ast_demo.models.loading import find_checkpoint, load_checkpoint
 from ast_demo.settings import Settings
 
 _FLOAT32_BYTES, _BFLOAT16_BYTES = 4, 2

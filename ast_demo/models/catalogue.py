@@ -10,8 +10,10 @@ from typing import Literal
 
 from ast_demo.errors import CheckpointError
 from ast_demo.models import loading as checkpoints
+from ast_demo.models.checkpoint import CheckpointFacts
+from ast_demo.models.config import read_facts
 from ast_demo.models.hub import check_size, find_downloaded, hub_is_reachable
-from ast_demo.models.loading import CheckpointFacts, read_facts, shipped_names
+from ast_demo.models.loading import shipped_names
 from ast_demo.settings import Settings, is_allowed
 
 MIT_CHECKPOINTS = tuple(

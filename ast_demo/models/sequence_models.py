@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.errors import CheckpointError
-from ast_demo.models.loading import Checkpoint
+from ast_demo.features import time_to_samples
+from ast_demo.models.checkpoint import Checkpoint
 from ast_demo.runtime import device_of_call, is_lent, on_gpu
 
 LONGEST_S = 30.0  # attention between all tokens takes memory with the square of the length; Whisper hears 30 s, too
@@ -61,7 +62,7 @@ def _fixed_length_s(checkpoint: Checkpoint) -> float:
 def read_sequence(checkpoint: Checkpoint, waveform: Waveform) -> Tensor:
     """What such a model is fed, made by its own feature extractor, with a batch of one in front."""
     extractor: Any = checkpoint.extractor
-    samples = waveform.samples[: int(LONGEST_S * SAMPLE_RATE)]
+    samples = waveform.samples[: int(time_to_samples(LONGEST_S))]
     return extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")[extractor.model_input_names[0]]
 
 

@@ -13,9 +13,10 @@ from gradio.components import Component
 
 from ast_demo import export
 from ast_demo.audio import Waveform
+from ast_demo.data import match_key
 from ast_demo.errors import AstDemoError
 from ast_demo.figures import Look
-from ast_demo.inspection import MOST, Comparison, Inspection, compare, describe, match_key
+from ast_demo.inspection import MOST, Comparison, Inspection, compare, describe
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from ast_demo.ui import components, files, html

@@ -8,15 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from ast_demo.explain import (
-    RelevanceMap,
-    energy_map,
-    perturb,
-    perturbation_map,
-    random_map,
-    relevance_maps,
-    rollout_map,
-)
+from ast_demo.explain import METHODS, explain
 from ast_demo.inspection import inspect
 from ast_demo.models import Checkpoint, load_checkpoint, shipped_names
 from benchmarks.localisation.measures import MEASURES, columns_of, interval, measure
@@ -62,17 +54,13 @@ def run(checkpoint: Checkpoint, clips: list[TwoEvents]) -> Results:
     results: Results = {}
     for number, clip in enumerate(clips):
         inspection = inspect(clip.waveform, checkpoint)
-        perturbations = perturb(inspection, checkpoint)
-        controls = [rollout_map(inspection), energy_map(inspection), random_map(inspection, number)]
-        of_classes = relevance_maps(inspection, checkpoint, clip.labels)
-        for rank, label, of_class, span_s in zip(_RANKS, clip.labels, of_classes, clip.spans_s, strict=True):
+        prepared = {
+            row.key: row.prepare(inspection, checkpoint, None) for row in METHODS.values() if row.prepare is not None
+        }
+        for rank, label, span_s in zip(_RANKS, clip.labels, clip.spans_s, strict=True):
             inside = columns_of(inspection, span_s)
-            maps: list[RelevanceMap] = [
-                perturbation_map(perturbations, checkpoint.facts, label),
-                of_class,
-                *controls,
-            ]
-            for one in maps:
+            for method in METHODS:
+                one = explain(inspection, checkpoint, method, label, prepared=prepared.get(method), seed=number)
                 for name, value in measure(one.over_time, inside).items():
                     results.setdefault(one.method, {}).setdefault(rank, {}).setdefault(name, []).append(value)
         if (number + 1) % 20 == 0:

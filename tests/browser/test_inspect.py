@@ -16,7 +16,8 @@ from ast_demo.audio.formats import list_names
 from ast_demo.data.samples import one_sample_per_label
 from ast_demo.figures import Look, patch_at_pixel, patch_grid_figure
 from ast_demo.inspection.inspection import Inspection, inspect
-from ast_demo.models.loading import SHIPPED_FOLDER, default_checkpoint, load_checkpoint, read_facts
+from ast_demo.models.config import read_facts
+from ast_demo.models.loading import SHIPPED_FOLDER, default_checkpoint, load_checkpoint
 from tests.browser.conftest import App
 from tests.browser.visitor import PICTURES, WAIT_MS, Visitor
 from tests.clips import encode, melody, noise, sample_clips

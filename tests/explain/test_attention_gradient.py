@@ -14,9 +14,11 @@ from transformers import ASTForAudioClassification, AutoModelForAudioClassificat
 from ast_demo.audio.decoding import read_audio
 from ast_demo.errors import CheckpointError
 from ast_demo.explain.attention_gradient import relevance_maps, relevance_of_tokens
-from ast_demo.explain.maps import RelevanceMap, log_odds
+from ast_demo.explain.maps import RelevanceMap
 from ast_demo.inspection.inspection import Inspection, inspect
-from ast_demo.models.loading import SHIPPED_FOLDER, Checkpoint, load_checkpoint, shipped_names
+from ast_demo.models.checkpoint import Checkpoint
+from ast_demo.models.loading import SHIPPED_FOLDER, load_checkpoint, shipped_names
+from ast_demo.models.prediction import log_odds
 from tests import planted
 from tests.bounds import assert_exact
 from tests.clips import noise, sample_clips, waveform

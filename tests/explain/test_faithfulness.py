@@ -10,12 +10,15 @@ import torch
 from scipy.stats import spearmanr
 
 from ast_demo.audio.decoding import read_audio
-from ast_demo.explain.faithfulness import N_RANDOM, STAGES, STEPS, delete, measure_trust, shuffle_weights
-from ast_demo.explain.maps import Method, RelevanceMap, energy_map, random_map
+from ast_demo.explain.deletion import STEPS, delete
+from ast_demo.explain.faithfulness import N_RANDOM, STAGES, measure_trust, shuffle_weights
+from ast_demo.explain.maps import RelevanceMap, energy_map, random_map
 from ast_demo.explain.methods import METHODS, cautions, explain
 from ast_demo.explain.perturbation import perturb, perturbation_map
-from ast_demo.inspection.inspection import inspect, to_scores
-from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names
+from ast_demo.inspection.inspection import inspect
+from ast_demo.models.checkpoint import Checkpoint
+from ast_demo.models.loading import load_checkpoint, shipped_names
+from ast_demo.models.prediction import to_scores
 from tests import planted
 from tests.clips import melody, noise, sample_clips, waveform
 from tests.tiny import LABELS
@@ -91,7 +94,7 @@ def test_weights_are_shuffled_from_the_top_down_on_a_copy(tiny: Checkpoint) -> N
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_map_of_a_shipped_checkpoint_has_a_card(method: Method) -> None:
+def test_every_map_of_a_shipped_checkpoint_has_a_card(method: str) -> None:
     checkpoint = load_checkpoint(shipped_names()[-1])
     inspection = inspect(read_audio(sample_clips(3)[1]), checkpoint)
     relevance = explain(inspection, checkpoint, method)

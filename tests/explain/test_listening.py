@@ -12,7 +12,7 @@ from ast_demo.audio.decoding import SAMPLE_RATE, read_audio
 from ast_demo.audio.encoding import to_wav
 from ast_demo.data.samples import list_samples
 from ast_demo.errors import AudioError
-from ast_demo.explain.listening import bins_of, keep_highest, split_clip
+from ast_demo.explain.listening import keep_highest, split_clip
 from ast_demo.explain.maps import RelevanceMap, energy_map, rollout_map
 from ast_demo.inspection.inspection import inspect
 from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names
@@ -110,7 +110,9 @@ def test_a_checkpoint_without_a_patch_grid_keeps_times(tmp_path) -> None:
 def test_bins_of_a_short_clip_hold_no_padding(tmp_path) -> None:
     checkpoint = load_checkpoint(save_tiny(tmp_path / "tiny"))
     inspection = inspect(waveform(melody(0.5)), checkpoint)
-    assert bins_of(inspection, rollout_map(inspection)).shape == (43, 48)
+    assert inspection.layout.spread_over_clip(
+        rollout_map(inspection).values, len(inspection.waveform.samples)
+    ).shape == (43, 48)
 
 
 def test_what_is_written_is_what_was_scored() -> None:

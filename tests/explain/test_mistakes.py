@@ -12,12 +12,14 @@ from scipy.stats import spearmanr
 from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, read_audio
 from ast_demo.audio.statistics import find_silence
 from ast_demo.errors import CheckpointError
-from ast_demo.explain.faithfulness import background, to_bins
+from ast_demo.explain.deletion import background, to_bins
 from ast_demo.explain.maps import RelevanceMap, energy_map, padding_share, random_map, silence_share
 from ast_demo.explain.methods import explain
 from ast_demo.explain.mistakes import TAKEN_AWAY, explain_mistake
-from ast_demo.inspection.inspection import inspect, to_scores
-from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names
+from ast_demo.inspection.inspection import inspect
+from ast_demo.models.checkpoint import Checkpoint
+from ast_demo.models.loading import load_checkpoint, shipped_names
+from ast_demo.models.prediction import to_scores
 from tests import planted
 from tests.clips import melody, noise, sample_clips, tone, waveform
 from tests.tiny_sequence import save_sequence_model

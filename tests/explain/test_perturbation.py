@@ -14,7 +14,8 @@ from ast_demo.audio.decoding import read_audio
 from ast_demo.errors import CheckpointError
 from ast_demo.explain.perturbation import Perturbations, make_masks, perturb, perturbation_map, run_masked, share_out
 from ast_demo.inspection.inspection import inspect
-from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names
+from ast_demo.models.checkpoint import Checkpoint
+from ast_demo.models.loading import load_checkpoint, shipped_names
 from tests import planted
 from tests.clips import melody, noise, sample_clips, waveform
 from tests.tiny import LABELS

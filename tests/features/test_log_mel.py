@@ -11,16 +11,10 @@ import torch
 from transformers import ASTFeatureExtractor
 from transformers.audio_utils import mel_filter_bank
 
-from ast_demo.audio.decoding import SAMPLE_RATE, read_audio
-from ast_demo.features.log_mel import (
-    FRAME_S,
-    HOP_S,
-    InputSettings,
-    compute_spectrograms,
-    count_frames,
-    log_mel,
-    mel_band_edges_hz,
-)
+from ast_demo.audio.decoding import read_audio
+from ast_demo.audio.waveform import SAMPLE_RATE
+from ast_demo.features.log_mel import InputSettings, compute_spectrograms, log_mel
+from ast_demo.features.raster import FRAME_S, HOP_S, count_frames, mel_band_edges_hz
 from tests.clips import clips_of, melody, noise, tone, waveform
 
 # Of AudioSet, the ESC-50 recipe and Speech Commands; then without normalisation, and with fewer mel bins.

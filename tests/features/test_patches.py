@@ -11,8 +11,8 @@ from transformers.models.audio_spectrogram_transformer.modeling_audio_spectrogra
     ASTPatchEmbeddings,
 )
 
-from ast_demo.features.log_mel import mel_band_edges_hz
 from ast_demo.features.patches import PatchGrid
+from ast_demo.features.raster import mel_band_edges_hz
 
 # mel bins, frames, patch size, frequency stride, time stride: primes, so that no axis can stand for another.
 GEOMETRIES = [

@@ -9,7 +9,7 @@ import pytest
 
 from ast_demo.audio.decoding import read_audio
 from ast_demo.features.patches import PatchGrid
-from ast_demo.features.resynthesis import apply_mask, mask_on_spectrum, spread_over_bins
+from ast_demo.features.resynthesis import apply_mask, mask_on_spectrum
 from tests.clips import clips_of, sample_clips, tone
 
 GRIDS = [PatchGrid(128, 512, 16, 10, 10), PatchGrid(128, 512, 16, 16, 16), PatchGrid(41, 103, 7, 3, 5)]
@@ -113,7 +113,7 @@ def test_each_bin_of_the_spectrum_takes_a_mean_of_mel_bins(n_mels: int) -> None:
 @pytest.mark.parametrize("grid", GRIDS, ids=["12 x 50", "8 x 32", "uneven"])
 def test_a_map_keeps_its_values_at_the_centres_of_the_patches(grid: PatchGrid) -> None:
     values = np.random.default_rng(1).random((grid.n_frequency, grid.n_time))
-    spread = spread_over_bins(values, grid)
+    spread = grid.spread_over_bins(values)
     assert spread.shape == (grid.n_mels, grid.n_frames)
     for frequency, time in np.ndindex(*values.shape):
         box = grid.box(frequency, time)
@@ -126,13 +126,13 @@ def test_a_map_keeps_its_values_at_the_centres_of_the_patches(grid: PatchGrid) -
         if grid.patch_size % 2:
             np.testing.assert_allclose(middle, values[frequency, time])
     assert spread.max() <= values.max() + 1e-12
-    np.testing.assert_allclose(spread_over_bins(np.full_like(values, 0.3), grid), 0.3)
+    np.testing.assert_allclose(grid.spread_over_bins(np.full_like(values, 0.3)), 0.3)
 
 
 def test_between_two_patches_a_map_is_a_straight_line() -> None:
     grid = GRIDS[1]
     values = np.arange(grid.n_time)[None] + np.zeros((grid.n_frequency, 1))
-    row = spread_over_bins(values, grid)[5]
+    row = grid.spread_over_bins(values)[5]
     # The centre of patch t lies at frame 16 t + 8; frame f is drawn round f + 0.5.
     np.testing.assert_allclose(row[8:-8], (np.arange(8, 504) + 0.5 - 8) / 16)
     assert row[0] == 0

@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ast_demo.explain.maps import RelevanceMap, rollout_map
-from ast_demo.features.log_mel import InputSettings, compute_spectrograms, hz_to_mel_bin
+from ast_demo.features.log_mel import InputSettings, compute_spectrograms
 from ast_demo.features.patches import PatchGrid
+from ast_demo.features.raster import hz_to_mel_bin
 from ast_demo.figures import (
     Look,
     attention_figure,
@@ -34,9 +35,10 @@ from ast_demo.figures import (
     to_png,
     waveform_figure,
 )
-from ast_demo.inspection.inspection import Inspection, PatchInspection, Prediction
+from ast_demo.inspection.inspection import Inspection, PatchInspection
 from ast_demo.inspection.rollout import Rollout
-from ast_demo.models.loading import CheckpointFacts
+from ast_demo.models.checkpoint import CheckpointFacts
+from ast_demo.models.prediction import Prediction
 from tests.clips import REPOSITORY, noise, tone, waveform
 from tests.pictures import box_in_pixels, pixel_of
 

@@ -12,12 +12,14 @@ import pytest
 import torch
 from transformers import ASTConfig, ASTForAudioClassification
 
-from ast_demo.audio.decoding import Waveform, read_audio
+from ast_demo.audio.decoding import read_audio
+from ast_demo.audio.waveform import Waveform
 from ast_demo.inference import forward, layers_bfloat16, layers_float32
 from ast_demo.inference.forward import choose_precision, make_fast, run
 from ast_demo.inspection.inspection import Inspection, inspect, inspect_batch, inspect_patch
 from ast_demo.models.cache import CheckpointCache
-from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names
+from ast_demo.models.checkpoint import Checkpoint
+from ast_demo.models.loading import load_checkpoint, shipped_names
 from ast_demo.runtime import has_matrix_unit
 from ast_demo.settings import Settings
 from tests.bounds import assert_exact
@@ -339,7 +341,7 @@ def test_float32_takes_no_memory_of_its_own(tmp_path: Path) -> None:
 def test_bfloat16_weights_are_made_once_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = load_checkpoint(save_tiny(tmp_path))
     before, made = checkpoint.n_bytes, []
-    monkeypatch.setattr("ast_demo.models.loading.make_fast", lambda *given: made.append(given) or make_fast(*given))
+    monkeypatch.setattr("ast_demo.models.checkpoint.make_fast", lambda *given: made.append(given) or make_fast(*given))
     clip, together = waveform(noise(0.61)), threading.Barrier(3)
 
     def visit() -> None:

@@ -19,19 +19,22 @@ import soundfile
 from PIL import Image
 from transformers import BertConfig, BertForSequenceClassification
 
-from ast_demo.audio.decoding import SAMPLE_RATE, read_audio
+from ast_demo.audio.decoding import read_audio
+from ast_demo.audio.waveform import SAMPLE_RATE
 from ast_demo.cli import main
+from ast_demo.data.labels import match_key
 from ast_demo.errors import CheckpointError, DataError
 from ast_demo.export.files import draw_comparison, write_comparison
 from ast_demo.export.summaries import summarise, summarise_comparison
 from ast_demo.features.log_mel import InputSettings
 from ast_demo.features.patches import PatchGrid
 from ast_demo.figures import Look, difference_figure, rollout_figure, shared_look, waveform_figure
-from ast_demo.inspection.comparison import Comparison, agree, compare, describe, match_key, rollout_raster
+from ast_demo.inspection.comparison import Comparison, agree, compare, describe, rollout_raster
 from ast_demo.inspection.inspection import Inspection, inspect
 from ast_demo.inspection.rollout import Rollout
 from ast_demo.models.cache import CheckpointCache
-from ast_demo.models.loading import Checkpoint, load_checkpoint
+from ast_demo.models.checkpoint import Checkpoint
+from ast_demo.models.loading import load_checkpoint
 from ast_demo.settings import Settings
 from tests.clips import noise, waveform
 from tests.pictures import box_in_pixels

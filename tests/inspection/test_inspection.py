@@ -12,11 +12,14 @@ import scipy.special
 import torch
 from transformers import ASTForAudioClassification
 
-from ast_demo.audio.decoding import Waveform, read_audio
+from ast_demo.audio.decoding import read_audio
+from ast_demo.audio.waveform import Waveform
 from ast_demo.errors import CheckpointError
 from ast_demo.export.summaries import summarise
-from ast_demo.inspection.inspection import Inspection, Prediction, inspect, inspect_batch, inspect_patch, to_scores
-from ast_demo.models.loading import Checkpoint, load_checkpoint
+from ast_demo.inspection.inspection import Inspection, inspect, inspect_batch, inspect_patch
+from ast_demo.models.checkpoint import Checkpoint
+from ast_demo.models.loading import load_checkpoint
+from ast_demo.models.prediction import Prediction, to_scores
 from tests.clips import encode, melody, noise, sample_clips, waveform
 from tests.tiny import LABELS, SHIPPED_SIZE, build_model, save, save_tiny
 

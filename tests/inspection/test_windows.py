@@ -10,7 +10,7 @@ import pytest
 
 from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.export.summaries import summarise_windows
-from ast_demo.inspection.inspection import inspect, to_scores
+from ast_demo.inspection.inspection import inspect
 from ast_demo.inspection.windows import (
     NAMED,
     Timeline,
@@ -21,10 +21,11 @@ from ast_demo.inspection.windows import (
     inspect_recordings,
     look_through,
     nearest_window,
-    pool,
     window_starts,
 )
-from ast_demo.models.loading import Checkpoint, load_checkpoint, shipped_names
+from ast_demo.models.checkpoint import Checkpoint
+from ast_demo.models.loading import load_checkpoint, shipped_names
+from ast_demo.models.prediction import pool, to_scores
 from tests.clips import clips_of, melody, sample_clips, waveform
 from tests.tiny import LABELS, build_model, save
 from tests.tiny_sequence import save_sequence_model

@@ -26,7 +26,9 @@ from ast_demo.models import cache as checkpoint_cache
 from ast_demo.models import loading as checkpoints
 from ast_demo.models.cache import CheckpointCache
 from ast_demo.models.catalogue import MIT_CHECKPOINTS, catalogue
-from ast_demo.models.loading import Checkpoint, default_checkpoint, load_checkpoint, read_facts, shipped_names
+from ast_demo.models.checkpoint import Checkpoint
+from ast_demo.models.config import read_facts
+from ast_demo.models.loading import default_checkpoint, load_checkpoint, shipped_names
 from ast_demo.settings import DEFAULT_CHECKPOINT, Settings
 from tests.clips import REPOSITORY
 from tests.tiny import LABELS, build_model, save, save_tiny

@@ -14,17 +14,13 @@ from ast_demo import figures
 from ast_demo.errors import AstDemoError
 from ast_demo.explain import (
     METHODS,
-    OF_A_LABEL,
     STAGES,
-    Method,
-    Perturbations,
     RelevanceMap,
     TrustCard,
     cautions,
     default_method,
     explain,
     measure_trust,
-    perturb,
 )
 from ast_demo.export import write_map
 from ast_demo.figures import Look
@@ -35,14 +31,6 @@ from ast_demo.ui import components, files, html
 from ast_demo.ui.background import Done, follow
 from ast_demo.ui.messages import alert
 
-_METHOD_NAMES: dict[Method, str] = {
-    "perturbation": "Perturbation",
-    "relevance": "Class relevance",
-    "rollout": "Attention rollout",
-    "energy": "Energy (no model)",
-    "random": "Random (no model)",
-}
-
 
 @dataclass(frozen=True)
 class Explained:
@@ -52,7 +40,7 @@ class Explained:
     reference: str
     look: Look
     relevance: RelevanceMap
-    perturbations: Perturbations | None
+    prepared: dict[str, Any]  # by method, what its maps of all labels share
 
 
 @dataclass(frozen=True)
@@ -80,11 +68,16 @@ class Panel:
         return [self.go, self.stop, self.verdict, self.curves]
 
 
+def map_choices() -> list[tuple[str, str]]:
+    """What the page calls each map, and its key."""
+    return [(row.choice, row.key) for row in METHODS.values()]
+
+
 def build_panel(settings: Settings) -> Panel:
     """Lay out the panel, hidden. Must be called inside a `gr.Blocks`."""
     with gr.Column(visible=False, elem_id="why") as box:
         with gr.Row(equal_height=True):
-            method = gr.Dropdown([(name, key) for key, name in _METHOD_NAMES.items()], label="Map", elem_id="map")
+            method = gr.Dropdown(map_choices(), label="Map", elem_id="map")
             label = gr.Dropdown([], label="Why this label", elem_id="why-label", min_width=140)
             against = gr.Dropdown([], label="… and not", elem_id="why-not", min_width=140)
         picture = components.picture(
@@ -134,36 +127,34 @@ def wire(
         The events at the end of which there is another map, in `panel.explained`.
     """
 
-    def start(now: Any, old: Explained | None, asked: Method | None) -> Iterator[dict[Any, object]]:
+    def start(now: Any, old: Explained | None, asked: str | None) -> Iterator[dict[Any, object]]:
         if now is None:
             yield {**_no_card(panel), panel.box: gr.update(visible=False), panel.explained: None, panel.picture: None}
             return
         if old is not None and old.inspection is now.inspection:  # at most the look has changed
-            yield {panel.explained: gr.skip()} if old.look == now.look else draw(now, old.relevance, old.perturbations)
+            yield {panel.explained: gr.skip()} if old.look == now.look else draw(now, old.relevance, old.prepared)
             return
         facts = now.inspection.checkpoint
         best = now.inspection.prediction.top(1)[0][0]
         labels = [(one.replace("_", " "), one) for one in facts.labels]
         # A choice between maps stays as it is while clips come and go.
-        method = asked if asked in METHODS and old is not None else default_method(facts)
+        method = asked if asked is not None and asked in METHODS and old is not None else default_method(facts)
         yield {
             **_no_card(panel),
             panel.box: gr.update(visible=True),
             panel.method: method,
-            panel.label: gr.update(choices=labels, value=best, interactive=method in OF_A_LABEL),
+            panel.label: gr.update(choices=labels, value=best, interactive=METHODS[method].needs_label),
             panel.against: gr.update(
-                choices=[("nobody else", ""), *labels], value="", interactive=method in OF_A_LABEL
+                choices=[("nobody else", ""), *labels], value="", interactive=METHODS[method].needs_label
             ),
         }
         yield from make(now, None, method, best, "")
 
-    def change(
-        now: Any, old: Explained | None, method: Method, label: str, against: str
-    ) -> Iterator[dict[Any, object]]:
+    def change(now: Any, old: Explained | None, method: str, label: str, against: str) -> Iterator[dict[Any, object]]:
         if now is None:
             yield {panel.explained: gr.skip()}
             return
-        chosen = method in OF_A_LABEL
+        chosen = METHODS[method].needs_label
         yield {
             **_no_card(panel),
             panel.label: gr.update(interactive=chosen),
@@ -171,15 +162,16 @@ def wire(
         }
         yield from make(now, old, method, label, against)
 
-    def make(now: Any, old: Explained | None, method: Method, label: str, against: str) -> Iterator[dict[Any, object]]:
+    def make(now: Any, old: Explained | None, method: str, label: str, against: str) -> Iterator[dict[Any, object]]:
         inspection: Inspection = now.inspection
         try:
             loaded = checkpoints.load(now.reference)
-            tried = old.perturbations if old is not None and old.inspection is inspection else None
-            if method == "perturbation" and tried is None:
-                for news in follow(lambda tell: perturb(inspection, loaded, tell)):
+            prepared = dict(old.prepared) if old is not None and old.inspection is inspection else {}
+            prepare = METHODS[method].prepare
+            if prepare is not None and method not in prepared:
+                for news in follow(lambda tell: prepare(inspection, loaded, tell)):
                     if isinstance(news, Done):
-                        tried = news.result
+                        prepared[method] = news.result
                     else:
                         yield {panel.remarks: f"<p>{escape(_progress('Taking parts away', *news))}</p>"}
             relevance = explain(
@@ -188,7 +180,7 @@ def wire(
                 method,
                 label,
                 against if against and against != label else None,
-                perturbations=tried,
+                prepared=prepared.get(method),
             )
         except AstDemoError as error:
             yield {
@@ -197,12 +189,12 @@ def wire(
                 panel.explained: None,
             }
             return
-        yield draw(now, relevance, tried)
+        yield draw(now, relevance, prepared)
 
-    def draw(now: Any, relevance: RelevanceMap, tried: Perturbations | None) -> dict[Any, object]:
+    def draw(now: Any, relevance: RelevanceMap, prepared: dict[str, Any]) -> dict[Any, object]:
         written = write_map(relevance, now.inspection, files.new_folder(), look=now.look)
         return {
-            panel.explained: Explained(now.inspection, now.reference, now.look, relevance, tried),
+            panel.explained: Explained(now.inspection, now.reference, now.look, relevance, prepared),
             panel.picture: str(written[0]),
             downloads: [*files.files_in(now.folder), *map(str, written)],
             panel.remarks: "".join(f"<p>{escape(text)}</p>" for text in cautions(relevance, now.inspection)),

@@ -11,7 +11,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from ast_demo.audio import SAMPLE_RATE, Waveform
+from ast_demo.audio import Waveform
+from ast_demo.features import samples_to_time
 from ast_demo.figures import Look, envelope, time_at_pixel, timeline_figure
 from ast_demo.inspection import (
     NAMED,
@@ -53,7 +54,7 @@ class Recording:
     @property
     def shown_s(self) -> tuple[float, float]:
         """Start and end of the window that is shown."""
-        start_s = self.starts[self.chosen] / SAMPLE_RATE
+        start_s = samples_to_time(self.starts[self.chosen])
         return start_s, start_s + self.timeline.windows[0].end_s
 
 
