@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -212,3 +215,17 @@ def test_the_command_line_alone_is_lighter_still() -> None:
 
 def test_importing_the_package_is_free() -> None:
     assert not loaded_by("import ast_demo") & {"torch", "numpy", "transformers"}
+
+
+IN_A_STRING = re.compile(r"^\s*from ((?:ast_demo|tests)[\w.]*) import (\w+(?:, \w+)*)", re.MULTILINE)
+
+
+def test_programs_in_strings_import_what_there_is() -> None:
+    """What a test gives to another interpreter is seen by no linter: it has to keep up with the house."""
+    for path in sorted((REPOSITORY / "tests").rglob("*.py")):
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for module, names in IN_A_STRING.findall(node.value):
+                    assert importlib.util.find_spec(module), f"{path.name}: {module}"
+                    for name in names.split(", ") if module.startswith("ast_demo") else ():
+                        assert hasattr(importlib.import_module(module), name), f"{path.name}: {module}.{name}"

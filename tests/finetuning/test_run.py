@@ -190,8 +190,8 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path, to
         f"""
         import sys, time
         from ast_demo.finetuning.run import finetune
-        from ast_demo.labelled_clips import read_labelled_clips
-        from tests.test_finetuning import AVERAGED, CONFIG
+        from ast_demo.data import read_labelled_clips
+        from tests.finetuning.test_run import AVERAGED, CONFIG
         def progress(line):
             print(line, flush=True)
             if line.startswith("Step 20 of 30") and "accuracy" in line: time.sleep({{pause}})

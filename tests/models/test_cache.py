@@ -26,10 +26,8 @@ import json, sys
 import numpy as np
 import torch
 from ast_demo.audio import waveform_from_samples
-from ast_demo.checkpoint_cache import CheckpointCache
-from ast_demo.checkpoints import default_checkpoint
-from ast_demo.comparison import compare
-from ast_demo.inspection import inspect
+from ast_demo.models import CheckpointCache, default_checkpoint
+from ast_demo.inspection import compare, inspect
 from ast_demo.settings import Settings
 
 def resident_mb(what):

@@ -22,7 +22,7 @@ def printed_by(program: str) -> str:
 PROGRAM = """
 import threading, time
 import psutil
-from ast_demo.memory import keep_small
+from ast_demo.runtime import keep_small
 
 def held_mb():
     return psutil.Process().memory_info().rss / 1e6
@@ -52,7 +52,7 @@ def test_what_was_freed_goes_back_to_the_system() -> None:
 HOLES = """
 import threading
 import psutil
-from ast_demo.memory import keep_small
+from ast_demo.runtime import keep_small
 {start}
 before, many = psutil.Process().memory_info().rss / 1e6, 20_000_000
 held = b"1" * many
@@ -74,7 +74,7 @@ def test_what_is_large_goes_back_at_once() -> None:
 
 ARENAS = """
 import ctypes, threading
-from ast_demo.memory import keep_small
+from ast_demo.runtime import keep_small
 {start}
 together = threading.Barrier(12)
 
@@ -106,7 +106,7 @@ def test_threads_share_what_they_allocate_from() -> None:
 
 FAULTS = """
 import resource, threading
-from ast_demo.memory import keep_small
+from ast_demo.runtime import keep_small
 keep_small(3600, threading.Event())
 size = {size}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

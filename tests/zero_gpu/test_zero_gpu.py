@@ -33,7 +33,7 @@ SCRIPT = """
 import spaces  # as app.py does, before torch
 import json, sys
 from ast_demo.audio import read_audio
-from ast_demo.checkpoints import load_checkpoint
+from ast_demo.models import load_checkpoint
 from ast_demo.inspection import inspect, inspect_patch
 
 if __name__ == "__main__":
