@@ -26,11 +26,20 @@ class Tab:
 # Events that run a model, by how long they take: each kind shares a limit of how many run at a time.
 MODEL, LONG, EVALUATION = "model", "long", "evaluation"
 
-# The browser alone knows how wide the pictures will be, and whether the page is dark.
-LOOK_OF_BROWSER = """{
-    width: (document.querySelector('#pictures') || document.body).clientWidth,
-    dark: document.body.classList.contains('dark')
-}"""
+# The browser alone knows how wide the pictures will be, and whether the page is dark. Where their tab comes to the
+# front only now, there is no width yet: a moment later there is.
+SEE = """(async () => {
+    const width = () => document.querySelector('#pictures')?.clientWidth ?? 0;
+    for (let tries = 0; !width() && tries < 40; tries++) await new Promise(resolve => setTimeout(resolve, 50));
+    return {width: width(), dark: document.body.classList.contains('dark')};
+})()"""
+_WATCH = """
+    const place = document.querySelector(props.place) ?? document.body;
+    let waiting;
+    const tell = () => { clearTimeout(waiting); waiting = setTimeout(() => place.clientWidth && trigger('input'), 300); };
+    new ResizeObserver(tell).observe(place);
+    new MutationObserver(tell).observe(document.body, {attributes: true, attributeFilter: ['class']});
+"""
 _WIDEST_PX, _NARROWEST_PX = 1200, 280
 
 
@@ -114,9 +123,19 @@ def picture(elem_id: str, alt: str, *, visible: bool = False) -> gr.Image:
     )
 
 
-def look(seen_by: dict | None, *, zoom: bool) -> Look:
-    """What the browser told of itself, within bounds."""
+def eyes(place: str) -> gr.HTML:
+    """What says, by its `input`, that pictures may have to be drawn anew: their place has another width, or the page
+    has turned dark or light.
+
+    Args:
+        place: CSS selector of what is as wide as the pictures.
+    """
+    return gr.HTML(visible="hidden", js_on_load=_WATCH, place=place)
+
+
+def look(seen_by: dict[str, Any] | None, before: Look = Look(), *, zoom: bool) -> Look:
+    """What the browser told of itself, within bounds; where it shows no place for pictures now, as wide as before."""
     seen_by = seen_by if isinstance(seen_by, dict) else {}
     width = seen_by.get("width")
-    width = int(width) if isinstance(width, int | float) else 900
+    width = int(width) if isinstance(width, int | float) and width > 0 else before.width_px
     return Look(min(max(width, _NARROWEST_PX), _WIDEST_PX), bool(seen_by.get("dark")), zoom)
