@@ -124,7 +124,7 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(describe_clip(inspection, timeline, halves) | mapped, ensure_ascii=False))
         return
-    _tell_notes(*recording.notes, inspection.precision_note)
+    _tell_notes(*inspection.notes, inspection.precision_note)
     if len(starts) > 1:
         mean = ", ".join(f"{name} {score:.0%}" for name, score in timeline.pooled.top(3))
         typer.echo(

@@ -24,6 +24,7 @@ from ast_demo.inspection.inspection import (
 )
 from ast_demo.inspection.rollout import padding_of_columns, to_grid
 from ast_demo.inspection.windows import (
+    NAMED,
     Timeline,
     begin_timeline,
     cut_window,
@@ -37,6 +38,7 @@ from ast_demo.inspection.windows import (
 
 __all__ = [
     "MOST",
+    "NAMED",
     "Comparison",
     "Inspection",
     "PatchInspection",

@@ -18,6 +18,9 @@ from ast_demo.inspection.rollout import Rollout, rollout_of_clip, rollout_over_t
 from ast_demo.models import Activation, Checkpoint, CheckpointFacts, run_sequence_model
 from ast_demo.runtime import is_lent
 
+_SHORT_S = 0.25  # shorter than any of the shipped digits
+_MOSTLY_PADDING = 0.95
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -81,6 +84,21 @@ class Inspection:
         if self.spectrogram is not None:
             return self.spectrogram.padding_share
         return max(0.0, 1 - self.waveform.duration_s / self.input_s)
+
+    @property
+    def input_note(self) -> str:
+        """That the sound fills next to nothing of the input, where so; else nothing."""
+        if self.waveform.duration_s >= _SHORT_S and self.padding_share < _MOSTLY_PADDING:
+            return ""
+        return (
+            f"Only {self.waveform.duration_s:.2g} s of sound: {self.padding_share:.0%} of what {self.checkpoint.name} was "
+            "fed is padding. Its scores may mean little."
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before the scores are believed, a sentence each: of the recording, and of the input."""
+        return (*self.waveform.notes, *filter(None, [self.input_note]))
 
     @property
     def truncated_s(self) -> float:
@@ -221,7 +239,7 @@ def summarise(inspection: Inspection) -> dict[str, object]:
         "duration_s": round(inspection.waveform.duration_s, 4),
         "original_rate": inspection.waveform.original_rate,
         "channels": inspection.waveform.channels,
-        "notes": list(inspection.waveform.notes),
+        "notes": list(inspection.notes),
         "frames": spectrogram and spectrogram.clip_frames,
         "input_frames": facts.input and facts.input.n_frames,
         "input_s": inspection.input_s,

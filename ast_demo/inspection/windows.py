@@ -20,6 +20,7 @@ from ast_demo.models import Checkpoint, CheckpointFacts, longest_input_s
 _BATCH_TOKENS = (
     2048  # in one pass through the model: a small model takes several windows at once, a large one each alone
 )
+NAMED = 3  # labels that are named as those of the whole recording
 _LEAST = 1e-12  # the lowest score that still has a logarithm
 
 
@@ -50,10 +51,13 @@ class Timeline:
         return pool([window.prediction for window in self.windows], self.checkpoint)
 
     def top_labels(self, k: int) -> list[str]:
-        """The k labels with the highest score in any window, by their mean score, best first."""
+        """k labels, the best mean score first: the best `NAMED` on average, then those highest in any window."""
         scores = np.stack([window.prediction.scores for window in self.windows])
-        highest = np.argsort(-scores.max(axis=0), kind="stable")[:k]
-        ranked = highest[np.argsort(-scores.mean(axis=0)[highest], kind="stable")]
+        mean = scores.mean(axis=0)
+        on_average = np.argsort(-mean, kind="stable")[: min(NAMED, k)]
+        highest = np.argsort(-scores.max(axis=0), kind="stable")
+        chosen = np.array(list(dict.fromkeys([*on_average, *highest]))[:k])
+        ranked = chosen[np.argsort(-mean[chosen], kind="stable")]
         return [self.checkpoint.labels[i] for i in ranked]
 
 

@@ -288,3 +288,12 @@ def test_a_clip_and_its_patches_at_the_same_time(tiny: Checkpoint) -> None:
     thread.join()
     assert got == [expected] * 20
     assert len(others) == 1
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.04, True), (0.24, True), (0.26, False), (0.61, False)])
+def test_a_sound_that_fills_next_to_nothing_of_the_input_is_told(seconds: float, told: bool, tiny: Checkpoint) -> None:
+    inspection = inspect(waveform(noise(seconds)), tiny)
+    share = f"{inspection.padding_share:.0%} of what {tiny.facts.name} was fed is padding"
+    assert (inspection.input_note != "") == told
+    assert not told or (inspection.input_note.startswith(f"Only {seconds:g} s of sound: {share}"))
+    assert summarise(inspection)["notes"] == list(inspection.notes) == [inspection.input_note] * told

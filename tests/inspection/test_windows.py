@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.inspection.inspection import inspect, to_scores
 from ast_demo.inspection.windows import (
+    NAMED,
+    Timeline,
+    Window,
     begin_timeline,
     cut_window,
     follow_windows,
@@ -131,10 +135,24 @@ def test_the_window_of_a_time_is_the_one_whose_middle_is_nearest(tiny: Checkpoin
 def test_the_best_labels_of_a_timeline(tiny: Checkpoint) -> None:
     timeline = look_through(waveform(melody(3.0)), tiny)
     scores = np.stack([window.prediction.scores for window in timeline.windows])
-    highest = sorted(range(len(LABELS)), key=lambda i: -scores[:, i].max())[:3]
-    expected = [LABELS[i] for i in sorted(highest, key=lambda i: -scores[:, i].mean())]
-    assert timeline.top_labels(3) == expected
+    named = [label for label, _ in timeline.pooled.top(NAMED)]
+    others = [LABELS[i] for i in np.argsort(-scores.max(axis=0), kind="stable") if LABELS[i] not in named]
+    labels = timeline.top_labels(NAMED + 1)
+    assert set(labels) == {*named, others[0]}
+    assert labels == sorted(labels, key=lambda label: -scores[:, LABELS.index(label)].mean())
     assert set(timeline.top_labels(99)) == set(LABELS)
+
+
+def test_a_label_that_wins_on_average_and_nowhere_else_has_its_row(tiny: Checkpoint) -> None:
+    one = inspect(waveform(melody(0.9)), tiny)
+    scores = np.full((len(LABELS) - 1, len(LABELS)), 0.0)
+    scores[:, 0] = 0.4  # everywhere a little
+    scores[np.arange(len(LABELS) - 1), np.arange(1, len(LABELS))] = 0.6  # in its window more than any other
+    windows = tuple(Window(float(i), i + 1.0, replace(one.prediction, scores=row)) for i, row in enumerate(scores))
+    timeline = Timeline(tiny.facts, 9.0, windows)
+    assert timeline.pooled.top(1)[0][0] == LABELS[0]
+    for k in (1, 2, 3):
+        assert timeline.top_labels(k)[0] == LABELS[0]
 
 
 def test_the_summary_tells_of_the_recording_and_of_each_window(tiny: Checkpoint) -> None:

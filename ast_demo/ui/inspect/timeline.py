@@ -12,7 +12,7 @@ import gradio as gr
 from ast_demo.audio import Waveform, read_audio
 from ast_demo.errors import AstDemoError
 from ast_demo.figures import Look, envelope, time_at_pixel, timeline_figure
-from ast_demo.inspection import Inspection, begin_timeline, follow_windows, nearest_window, window_starts
+from ast_demo.inspection import NAMED, Inspection, begin_timeline, follow_windows, nearest_window, window_starts
 from ast_demo.models import Checkpoint, CheckpointCache
 from ast_demo.ui import components, files
 from ast_demo.ui.inspect.visit import WINDOWS, Page, Recording, Visit
@@ -129,7 +129,7 @@ def describe_shown(page: Page) -> str:
 def _note(now: Recording, window: int) -> str:
     start_s, end_s = now.seconds_of(window)
     known = len(now.timeline.windows)
-    best = ", ".join(f"{label.replace('_', ' ')} {score:.0%}" for label, score in now.timeline.pooled.top(3))
+    best = ", ".join(f"{label.replace('_', ' ')} {score:.0%}" for label, score in now.timeline.pooled.top(NAMED))
     of_what = f"Mean of {known} windows" if now.is_complete else f"So far, {known} of {len(now.starts)} windows"
     return (
         f"<p>The recording is longer than the model's input, so it hears overlapping windows. Scores and pictures are "
