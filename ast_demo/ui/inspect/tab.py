@@ -40,6 +40,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     return InspectTab(side.clip, side.checkpoint, side.to_compare, side.label, side.add)
 
 
+_SEE = components.see("document.querySelector('#pictures')?.clientWidth ?? 0")
 _NOTED: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
 
@@ -54,7 +55,7 @@ def _wire_clip(
         events.ask_clip,
         [state, side.clip, side.checkpoint, tab.eyes, tab.zoom],
         [state],
-        js=f"async (visit, clip, checkpoint, eyes, zoom) => [visit, clip, checkpoint, await {components.SEE}, zoom]",
+        js=f"async (visit, clip, checkpoint, eyes, zoom) => [visit, clip, checkpoint, await {_SEE}, zoom]",
         **noted,
     )
     slid = tab.timeline.window.input(events.ask_window, [state, tab.timeline.window], [state], **noted)
@@ -64,7 +65,7 @@ def _wire_clip(
         events.ask_look,
         [state, tab.eyes, tab.zoom],
         [state],
-        js=f"async (visit, eyes, zoom) => [visit, await {components.SEE}, zoom]",
+        js=f"async (visit, eyes, zoom) => [visit, await {_SEE}, zoom]",
         **noted,
     )
     show = partial(events.show, tab, checkpoints, settings)
@@ -84,7 +85,8 @@ def _wire_patches(tab: widgets.Widgets, state: gr.State, checkpoints: Checkpoint
 
     pool = components.pool(components.MODEL, settings)
     for name in ("patch_grid", "rollout"):
-        tab.pictures[name].select(choose, [state], tab.patch.outputs, **_QUIET, **pool)
+        chosen = tab.pictures[name].select(choose, [state], tab.patch.outputs, **_QUIET, **pool)
+        chosen.then(None, js=patch_panel.SCROLL)
     tab.patch.close.click(partial(patch_panel.close, tab.patch), [state], tab.patch.outputs, **_QUIET)
     of_depth = [tab.pictures["rollout"], tab.facts, *tab.patch.outputs]
     tab.depth.input(partial(events.change_depth, tab), [state, tab.depth], of_depth, **_QUIET)
