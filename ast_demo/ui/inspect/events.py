@@ -170,10 +170,10 @@ def fill(tab: Widgets, page: Page) -> dict[Any, object]:
     shown = page.ready
     if shown is None:
         return clear(tab)
-    facts, notes = shown.inspection.checkpoint, shown.inspection.waveform.notes
+    one, facts = shown.inspection, shown.inspection.checkpoint
     return {
-        tab.side.message: "".join(f"<p>{escape(note)}</p>" for note in notes),
-        tab.side.scores: html.scores_table(shown.inspection.prediction.top(5), html.activation_note(facts)),
+        tab.side.message: "",
+        tab.side.scores: html.scores_table(one.prediction.top(5), html.activation_note(facts), one.notes),
         tab.side.label: gr.update(choices=list(sort_labels(facts.labels)), value=None),
         tab.welcome: gr.update(visible=False),
         **_pictures(tab, shown),
@@ -184,7 +184,7 @@ def fill(tab: Widgets, page: Page) -> dict[Any, object]:
         tab.controls: gr.update(visible=True),
         tab.depth: gr.update(maximum=facts.n_layers, value=facts.n_layers),
         tab.facts_panel: gr.update(visible=True),
-        tab.facts: facts_of.facts_table(shown.inspection, timeline.describe_shown(page)),
+        tab.facts: facts_of.facts_table(one, timeline.describe_shown(page)),
         tab.downloads_panel: gr.update(visible=True),
         tab.downloads: files.files_in(shown.folder),
     }

@@ -16,6 +16,12 @@ from ast_demo.ui import components, files
 from ast_demo.ui.inspect import facts
 from ast_demo.ui.inspect.visit import PATCH, PICTURES, Page, Visit
 
+# The panel opens below the pictures, which may be far from the click: as much as is needed, the page goes there.
+SCROLL = """() => setTimeout(() => document.querySelector('#patch')?.scrollIntoView({
+    block: 'nearest',
+    behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth',
+}), 100)"""
+
 
 @dataclass(frozen=True)
 class Panel:

@@ -53,9 +53,9 @@ def _wire_clip(
     chosen = gr.on(
         [side.clip.change, side.checkpoint.change],
         events.ask_clip,
-        [state, side.clip, side.checkpoint, tab.eyes, tab.zoom],
+        [state, side.clip, side.checkpoint, tab.seen, tab.zoom],
         [state],
-        js=f"async (visit, clip, checkpoint, eyes, zoom) => [visit, clip, checkpoint, await {_SEE}, zoom]",
+        js=f"async (visit, clip, checkpoint, seen, zoom) => [visit, clip, checkpoint, await {_SEE}, zoom]",
         **noted,
     )
     slid = tab.timeline.window.input(events.ask_window, [state, tab.timeline.window], [state], **noted)
@@ -63,9 +63,9 @@ def _wire_clip(
     seen = gr.on(
         [tab.eyes.input, tab.zoom.change],
         events.ask_look,
-        [state, tab.eyes, tab.zoom],
+        [state, tab.seen, tab.zoom],
         [state],
-        js=f"async (visit, eyes, zoom) => [visit, await {_SEE}, zoom]",
+        js=f"async (visit, seen, zoom) => [visit, await {_SEE}, zoom]",
         **noted,
     )
     show = partial(events.show, tab, checkpoints, settings)
@@ -86,7 +86,7 @@ def _wire_patches(tab: widgets.Widgets, state: gr.State, checkpoints: Checkpoint
     pool = components.pool(components.MODEL, settings)
     for name in ("patch_grid", "rollout"):
         chosen = tab.pictures[name].select(choose, [state], tab.patch.outputs, **_QUIET, **pool)
-        chosen.then(None, js=patch_panel.SCROLL)
+        chosen.then(None, js=patch_panel.SCROLL, api_visibility="private")
     tab.patch.close.click(partial(patch_panel.close, tab.patch), [state], tab.patch.outputs, **_QUIET)
     of_depth = [tab.pictures["rollout"], tab.facts, *tab.patch.outputs]
     tab.depth.input(partial(events.change_depth, tab), [state, tab.depth], of_depth, **_QUIET)

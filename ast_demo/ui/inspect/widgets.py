@@ -38,7 +38,8 @@ class Widgets:
     """The tab: its side, and the wide column from top to bottom."""
 
     side: Side
-    eyes: gr.HTML
+    eyes: gr.HTML  # say that the place of the pictures has changed
+    seen: gr.JSON  # what the browser tells of it
     welcome: gr.HTML
     timeline: timeline.Panel
     pictures: dict[str, gr.Image]
@@ -93,7 +94,7 @@ def _build_side(settings: Settings) -> Side:
 
 
 def _build_pictures(side: Side) -> Widgets:
-    eyes = components.eyes("#pictures")
+    eyes, seen = components.eyes("#pictures"), gr.JSON(visible=False)
     welcome = gr.HTML(_WELCOME, elem_id="welcome")
     along = timeline.build_panel()
     pictures = {}
@@ -115,6 +116,7 @@ def _build_pictures(side: Side) -> Widgets:
     return Widgets(
         side,
         eyes,
+        seen,
         welcome,
         along,
         pictures,
