@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from ast_demo import export
 from ast_demo.audio import Waveform
@@ -22,6 +22,7 @@ from ast_demo.settings import Settings
 from ast_demo.ui import components, files, html
 from ast_demo.ui.accessibility import answer_for_ears
 from ast_demo.ui.background import Done, follow
+from ast_demo.ui.latest import Latest
 from ast_demo.ui.messages import alert
 
 _PICTURES = {
@@ -44,10 +45,72 @@ class Column:
     no_grid: gr.HTML  # in the place of the pictures that a checkpoint without a patch grid does not have
 
 
+@dataclass(frozen=True)
+class Widgets:
+    """The tab, from top to bottom."""
+
+    clip: gr.Audio
+    chosen: gr.Dropdown
+    go: gr.Button
+    to_inspect: gr.Button
+    message: gr.HTML
+    answer: gr.HTML
+    agreement: gr.HTML
+    columns: list[Column]
+    facts: gr.HTML
+    downloads_panel: gr.Accordion
+    downloads: gr.Files
+
+    @property
+    def outputs(self) -> list[Any]:
+        mine = [self.message, self.answer, self.agreement, self.facts, self.downloads_panel, self.downloads]
+        return mine + [
+            output
+            for column in self.columns
+            for output in (column.panel, column.text, *column.pictures.values(), column.no_grid)
+        ]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one visitor asked the tab for: the `turn`-th time; and the files behind what it shows."""
+
+    turn: int = 0
+    clip: str | None = None
+    references: tuple[str, ...] = ()
+    look: Look = Look()
+    folder: Path | None = None
+
+
 def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Tab:
     """Lay out the tab and wire its events. Must be called inside a `gr.Blocks`."""
-    kept = gr.State(None, time_to_live=settings.kept_s, delete_callback=files.forget)  # folder behind what is shown
+    state = gr.State(Latest(Page()), time_to_live=settings.kept_s, delete_callback=_forget)
     browser = gr.JSON(visible=False)
+    tab = _build(settings)
+    asked = gr.on(  # one event for both, so that a visitor's runs follow one another
+        [tab.clip.change, tab.go.click],
+        ask,
+        [state, tab.clip, tab.chosen, browser],
+        [state],
+        js=f"async (visit, clip, chosen, browser) => [visit, clip, chosen, await {components.see(_COLUMN_WIDTH)}]",
+        queue=False,
+        trigger_mode="multiple",
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    asked.then(
+        partial(show, tab, checkpoints, settings),
+        [state],
+        tab.outputs,
+        show_progress_on=[tab.message],
+        trigger_mode="always_last",
+        api_visibility="private",
+        **components.pool(components.MODEL, settings),
+    )
+    return components.Tab(tab.clip, tab.chosen, tab.to_inspect)
+
+
+def _build(settings: Settings) -> Widgets:
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             clip = components.clip_input("compare-")
@@ -70,88 +133,107 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Ta
     facts = gr.HTML(elem_id="compare-facts")
     with gr.Accordion("Downloads", open=False, visible=False, elem_id="compare-downloads") as downloads_panel:
         downloads = gr.Files(interactive=False, show_label=False)
+    return Widgets(clip, chosen, go, to_inspect, message, answer, agreement, columns, facts, downloads_panel, downloads)
 
-    results: list[Component | gr.Column] = [kept, message, answer, agreement, facts, downloads_panel, downloads]
-    for column in columns:
-        results += [column.panel, column.text, *column.pictures.values(), column.no_grid]
 
-    def clear(error: AstDemoError | None = None) -> dict[Any, object]:
-        complaint = alert(error) if error else ""
-        panels = {column.panel: gr.update(visible=False) for column in columns}
-        hidden = {downloads_panel: gr.update(visible=False), downloads: None}
-        return {kept: None, message: complaint, answer: "", agreement: "", facts: "", **hidden, **panels}
+def ask(
+    visit: Latest[Page], clip: str | None, references: list[str] | None, seen_by: dict[str, Any] | None
+) -> Latest[Page]:
+    """Note what is to be compared; what is being compared for another question ends."""
+    page = visit.value
+    wanted = tuple(reference.strip() for reference in references or [])
+    visit.change(turn=page.turn + 1, clip=clip, references=wanted, look=components.look(seen_by, page.look, zoom=False))
+    return visit
 
-    def fill(comparison: Comparison, references: list[str], look: Look) -> dict[Any, object]:
-        folder = files.result_folder()
-        paths = export.write_comparison(comparison, folder, export.draw_comparison(comparison, look))
-        values: dict[Any, object] = {
-            kept: folder,
-            message: "".join(f"<p>{escape(note)}</p>" for note in comparison.waveform.notes),
-            answer: " ".join(map(escape, describe(comparison))),
-            agreement: _agreement(comparison),
-            facts: _facts(comparison),
-            downloads_panel: gr.update(visible=True),
-            downloads: _archive(folder, paths),
-        }
-        values |= {column.panel: gr.update(visible=False) for column in columns}
-        order = _label_order(comparison.inspections)
-        failures = {failure.checkpoint: failure for failure in comparison.failures}
-        number = 0
-        for column, reference in zip(columns, references, strict=False):
-            values |= {column.panel: gr.update(visible=True), column.no_grid: gr.update(visible=False)}
-            if failure := failures.get(reference):
-                values[column.text] = f"<h2>{escape(reference)}</h2>{alert(failure.message)}"
-                values |= {picture: gr.update(value=None, visible=False) for picture in column.pictures.values()}
-                continue
-            inspection = comparison.inspections[number]
-            number += 1
-            values[column.text] = _heading(inspection, order)
-            values[column.no_grid] = gr.update(visible=inspection.checkpoint.grid is None)
-            its_folder = export.folder_of(comparison, number, folder)
-            for name, picture in column.pictures.items():
-                file = its_folder / f"{name}.png"
-                values[picture] = gr.update(value=str(file) if file.is_file() else None, visible=file.is_file())
-        return values
 
-    def show(
-        path: str | None,
-        references: list[str] | None,
-        seen_by: dict | None,
-        old: Path | None,
-        progress: gr.Progress = gr.Progress(),
-    ) -> Iterator[dict[Any, object]]:
-        references = [reference.strip() for reference in references or []]
-        n = len(references)
-        try:
-            if path is None:
-                yield clear()
-                return
+def show(
+    tab: Widgets,
+    checkpoints: CheckpointCache,
+    settings: Settings,
+    visit: Latest[Page],
+    progress: gr.Progress = gr.Progress(),
+) -> Iterator[dict[Any, object]]:
+    """Compare what was asked for last, and show it if that still is what is asked for."""
+    unchanged = {tab.facts: gr.skip()}
+    yield unchanged
+    page, n = visit.value, len(visit.value.references)
+    folder = None
+    try:
+        values = clear(tab)
+        if page.clip is not None:
             progress(0, "Reading the recording")
-            waveform = components.read_clip(path, settings)
-            for news in follow_comparison(waveform, references, checkpoints):
+            waveform = components.read_clip(page.clip, settings)
+            for news in follow_comparison(waveform, page.references, checkpoints):
+                if not visit.still(page, _ASKED):
+                    return
                 if isinstance(news, Comparison):
                     progress((n + 1, n + 2), "Drawing")
-                    yield fill(news, references, components.look(seen_by, zoom=False))
+                    folder = files.result_folder()
+                    values = fill(tab, news, page, folder)
                 else:
-                    yield {kept: gr.skip()}  # here the work ends where the visitor has left
-                    progress((news + 1, n + 2), f"Checkpoint {news + 1} of {n}: {references[news]}")
-        except AstDemoError as error:
-            yield clear(error)
-        finally:
-            files.forget(old)
+                    yield unchanged  # here the work ends where the visitor has left
+                    progress((news + 1, n + 2), f"Checkpoint {news + 1} of {n}: {page.references[news]}")
+    except AstDemoError as error:
+        values = clear(tab, error)
+    replaced = visit.value.folder
+    if not visit.change_if(page, _ASKED, folder=folder):
+        files.forget(folder)
+        return
+    try:
+        yield values
+    finally:
+        files.forget(replaced)
 
-    gr.on(  # one event for both, so that a visitor's runs follow one another
-        [clip.change, go.click],
-        show,
-        [clip, chosen, browser, kept],
-        results,
-        js=f"(clip, chosen, browser, old) => [clip, chosen, {_LOOK_OF_COLUMN}, old]",
-        show_progress_on=[message],
-        trigger_mode="always_last",
-        api_visibility="private",
-        **components.pool(components.MODEL, settings),
-    )
-    return components.Tab(clip, chosen, to_inspect)
+
+def clear(tab: Widgets, error: AstDemoError | None = None) -> dict[Any, object]:
+    """The tab without a comparison."""
+    complaint = alert(error) if error else ""
+    panels = {column.panel: gr.update(visible=False) for column in tab.columns}
+    hidden = {tab.downloads_panel: gr.update(visible=False), tab.downloads: None}
+    return {tab.message: complaint, tab.answer: "", tab.agreement: "", tab.facts: "", **hidden, **panels}
+
+
+def fill(tab: Widgets, comparison: Comparison, page: Page, folder: Path) -> dict[Any, object]:
+    """The tab with a comparison, whose files are written into a folder."""
+    paths = export.write_comparison(comparison, folder, export.draw_comparison(comparison, page.look))
+    values: dict[Any, object] = {
+        tab.message: "".join(f"<p>{escape(note)}</p>" for note in comparison.waveform.notes),
+        tab.answer: " ".join(map(escape, describe(comparison))),
+        tab.agreement: _agreement(comparison),
+        tab.facts: _facts(comparison),
+        tab.downloads_panel: gr.update(visible=True),
+        tab.downloads: _archive(folder, paths),
+    }
+    values |= {column.panel: gr.update(visible=False) for column in tab.columns}
+    order = _label_order(comparison.inspections)
+    failures = {failure.checkpoint: failure for failure in comparison.failures}
+    number = 0
+    for column, reference in zip(tab.columns, page.references, strict=False):
+        values |= {column.panel: gr.update(visible=True), column.no_grid: gr.update(visible=False)}
+        if failure := failures.get(reference):
+            values[column.text] = f"<h2>{escape(reference)}</h2>{alert(failure.message)}"
+            values |= {picture: gr.update(value=None, visible=False) for picture in column.pictures.values()}
+            continue
+        inspection = comparison.inspections[number]
+        number += 1
+        values[column.text] = _heading(inspection, order)
+        values[column.no_grid] = gr.update(visible=inspection.checkpoint.grid is None)
+        its_folder = export.folder_of(comparison, number, folder)
+        for name, picture in column.pictures.items():
+            file = its_folder / f"{name}.png"
+            values[picture] = gr.update(value=str(file) if file.is_file() else None, visible=file.is_file())
+    return values
+
+
+def _forget(visit: Latest[Page] | None) -> None:
+    """End the work for a visitor who has left, and delete their files."""
+    if visit is not None:
+        folder = visit.value.folder
+        visit.change(turn=visit.value.turn + 1, folder=None)
+        files.forget(folder)
+
+
+_ASKED = ("turn", "clip", "references")
 
 
 def follow_comparison(
@@ -169,14 +251,11 @@ def follow_comparison(
         yield news.result if isinstance(news, Done) else news[0]
 
 
-# The width of a column once there are as many as are chosen.
-_LOOK_OF_COLUMN = """(() => {
-    const all = document.querySelector('#compare-columns').parentElement.clientWidth;
+# The width of a column once there are as many as are chosen; 0 while the tab is not to be seen.
+_COLUMN_WIDTH = """(() => {
+    const all = document.querySelector('#compare-columns')?.parentElement.clientWidth ?? 0;
     const beside = Math.max(1, Math.min(chosen.length, Math.floor((all + 16) / 300)));
-    return {
-        width: Math.floor((all - 16 * (beside - 1)) / beside),
-        dark: document.body.classList.contains('dark'),
-    };
+    return all && Math.floor((all - 16 * (beside - 1)) / beside);
 })()"""
 
 
@@ -216,7 +295,9 @@ def _heading(inspection: Inspection, order: list[str]) -> str:
     rows = [(label, scores.get(match_key(label))) for label in order]
     winner = inspection.prediction.top(1)[0][0].replace("_", " ")
     heading = f"<h2>{escape(inspection.checkpoint.name)}</h2><p>says <b>{escape(winner)}</b></p>"
-    return heading + html.scores_table(rows, html.activation_note(inspection.checkpoint))
+    return heading + html.scores_table(
+        rows, html.activation_note(inspection.checkpoint), list(filter(None, [inspection.input_note]))
+    )
 
 
 def _agreement(comparison: Comparison) -> str:

@@ -30,11 +30,46 @@ class Tab:
 # Events that run a model, by how long they take: each kind shares a limit of how many run at a time.
 MODEL, LONG, EVALUATION = "model", "long", "evaluation"
 
-# The browser alone knows how wide the pictures will be, and whether the page is dark.
-LOOK_OF_BROWSER = """{
-    width: (document.querySelector('#pictures') || document.body).clientWidth,
-    dark: document.body.classList.contains('dark')
-}"""
+_WATCH = """
+    const place = document.querySelector(props.place) ?? document.body;
+    let waiting;
+    const tell = () => { clearTimeout(waiting); waiting = setTimeout(() => place.clientWidth && trigger('input'), 300); };
+    new ResizeObserver(tell).observe(place);
+    new MutationObserver(tell).observe(document.body, {attributes: true, attributeFilter: ['class']});
+"""
+# Gradio's recorder throws where the browser gives it no microphone, and says nothing. It is told of the refusal first.
+_NO_MICROPHONE = """
+    const media = navigator.mediaDevices;
+    const say = reason => {
+        const told = document.createElement('p');
+        told.setAttribute('role', 'alert');
+        told.textContent = reason;
+        element.replaceChildren(told);
+    };
+    const why = {
+        NotAllowedError: 'The browser does not let this page use the microphone. Allow it: by the sign beside the address '
+            + 'of the page, or in the settings of the browser; then press Record again. Or drop a recording below.',
+        NotFoundError: 'There is no microphone. Connect one and press Record again, or drop a recording below.',
+        NotReadableError: 'The microphone does not answer: another program may be using it. Close that and press Record '
+            + 'again, or drop a recording below.',
+    };
+    const other = 'The microphone cannot be used here. Drop a recording below.';
+    document.querySelector(props.clip)?.addEventListener('click', event => {
+        if (!event.target.closest('.record-button')) return;
+        element.replaceChildren();
+        window.recordAt = say;
+        if (!media) say('The browser gives a microphone to pages on https or on localhost only. Drop a recording below.');
+    }, true);
+    if (media && !media.isWatched) {
+        media.isWatched = true;
+        const ask = media.getUserMedia.bind(media);
+        media.getUserMedia = wanted => ask(wanted).catch(error => {
+            if (!window.recordAt) throw error;
+            window.recordAt(why[error.name] ?? other);
+            return new Promise(() => {});
+        });
+    }
+"""
 _WIDEST_PX, _NARROWEST_PX = 1200, 280
 
 
@@ -46,8 +81,14 @@ def pool(kind: str, settings: Settings) -> dict[str, Any]:
 def clip_input(prefix: str) -> gr.Audio:
     """Record a clip, or drop a file; the value of what is returned is the clip's path."""
     clip = gr.Audio(
-        sources=["microphone"], type="filepath", label="Say “seven”", elem_id=f"{prefix}clip", buttons=["download"]
+        sources=["microphone"],
+        type="filepath",
+        label="Say “seven”",
+        elem_id=f"{prefix}clip",
+        elem_classes="clip",
+        buttons=["download"],
     )
+    gr.HTML(js_on_load=_NO_MICROPHONE, elem_id=f"{prefix}microphone", elem_classes="message", clip=f"#{prefix}clip")
     # Apart from the microphone, as an upload to `gr.Audio` takes no WebM and no MP4: to it those are videos.
     file = gr.File(label="Or drop a recording", elem_id=f"{prefix}file", elem_classes="drop", height=96)
     file.upload(lambda path: (path, None), [file], [clip, file], api_visibility="private", show_progress="hidden")
@@ -141,9 +182,32 @@ def picture(elem_id: str, alt: str, *, visible: bool = False) -> gr.Image:
     )
 
 
-def look(seen_by: dict | None, *, zoom: bool) -> Look:
-    """What the browser told of itself, within bounds."""
+def see(width: str) -> str:
+    """JavaScript, to be awaited, of what the browser alone knows: how wide the pictures will be, and whether it is dark.
+
+    Args:
+        width: An expression for it, 0 while their tab is hidden: where it comes to the front only now, it is there soon.
+    """
+    return f"""(async () => {{
+    const width = () => {width};
+    for (let tries = 0; !width() && tries < 40; tries++) await new Promise(resolve => setTimeout(resolve, 50));
+    return {{width: width(), dark: document.body.classList.contains('dark')}};
+}})()"""
+
+
+def eyes(place: str) -> gr.HTML:
+    """What says, by its `input`, that pictures may have to be drawn anew: their place has another width, or the page
+    has turned dark or light.
+
+    Args:
+        place: CSS selector of what is as wide as the pictures.
+    """
+    return gr.HTML(visible="hidden", js_on_load=_WATCH, place=place)
+
+
+def look(seen_by: dict[str, Any] | None, before: Look = Look(), *, zoom: bool) -> Look:
+    """What the browser told of itself, within bounds; where it shows no place for pictures now, as wide as before."""
     seen_by = seen_by if isinstance(seen_by, dict) else {}
     width = seen_by.get("width")
-    width = int(width) if isinstance(width, int | float) else 900
+    width = int(width) if isinstance(width, int | float) and width > 0 else before.width_px
     return Look(min(max(width, _NARROWEST_PX), _WIDEST_PX), bool(seen_by.get("dark")), zoom)

@@ -8,8 +8,13 @@ from html import escape
 from ast_demo.models import CheckpointFacts
 
 
-def scores_table(scores: Sequence[tuple[str, float | None]], note: str = "") -> str:
-    """Labels with a bar each, and a dash for a label without a score. As high without any, so that nothing jumps."""
+def scores_table(scores: Sequence[tuple[str, float | None]], note: str = "", warnings: Sequence[str] = ()) -> str:
+    """Labels with a bar each, and a dash for a label without a score. As high without any, so that nothing jumps.
+
+    Args:
+        note: How logits became scores; below them.
+        warnings: What to know before they are believed; above them.
+    """
     rows = "".join(
         f"<li><span>{escape(label.replace('_', ' '))}</span><b>{'–' if score is None else f'{score:.1%}'}</b>"
         f'<i style="{"visibility: hidden" if score is None else f"width: {score:.1%}"}"></i></li>'
@@ -17,7 +22,8 @@ def scores_table(scores: Sequence[tuple[str, float | None]], note: str = "") -> 
     )
     if not scores:
         return '<h3>Scores</h3><p>They appear here once there is a clip.</p><ol class="scores"></ol>'
-    return f'<h3>Scores</h3><ol class="scores">{rows}</ol><p>{escape(note)}</p>'
+    told = "".join(f'<p class="warning">{escape(warning)}</p>' for warning in warnings)
+    return f'<h3>Scores</h3>{told}<ol class="scores">{rows}</ol><p>{escape(note)}</p>'
 
 
 def activation_note(facts: CheckpointFacts) -> str:

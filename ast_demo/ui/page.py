@@ -72,13 +72,14 @@ def build_page(settings: Settings, checkpoints: CheckpointCache, viewers: Viewer
                 api_visibility="private",
             )
         evaluate.connect_to_inspect(evaluated, bar, tabs, inspected)
-        inspected.arrived.then(
-            None,
-            outputs=[answer],
-            js=accessibility.SCORES_IN_A_SENTENCE,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        for arrived in inspected.arrived:
+            arrived.then(
+                None,
+                outputs=[answer],
+                js=accessibility.SCORES_IN_A_SENTENCE,
+                show_progress="hidden",
+                api_visibility="private",
+            )
         inspected.add.click(
             _add_clip,
             [evaluated.data.added, inspected.clip, inspected.label],

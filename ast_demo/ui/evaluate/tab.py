@@ -110,7 +110,8 @@ def connect_to_inspect(tab: EvaluateTab, bar: mistakes.Bar, tabs: gr.Tabs, inspe
         return opened.label if opened is not None and mistakes.is_of(opened, clip) else gr.skip()
 
     inspected.clip.change(follow_clip, [inspected.clip, bar.opened], [bar.box], **quiet)
-    inspected.arrived.then(name_it, [inspected.clip, bar.opened], [inspected.label], **quiet)
+    for arrived in inspected.arrived:
+        arrived.then(name_it, [inspected.clip, bar.opened], [inspected.label], **quiet)
     for opened in (
         tab.mistakes.open.click(open_one, [tab.mistakes.chosen], opens, **quiet),
         bar.following.click(open_next, [tab.run, bar.opened], opens, **quiet),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -15,7 +16,6 @@ from ast_demo.errors import AstDemoError
 from ast_demo.explain import (
     METHODS,
     STAGES,
-    RelevanceMap,
     TrustCard,
     cautions,
     default_method,
@@ -24,23 +24,17 @@ from ast_demo.explain import (
 )
 from ast_demo.export import write_map
 from ast_demo.figures import Look
-from ast_demo.inspection import Inspection
 from ast_demo.models import CheckpointCache, CheckpointFacts
 from ast_demo.settings import Settings
 from ast_demo.ui import components, files, html
 from ast_demo.ui.background import Done, follow
+from ast_demo.ui.inspect.visit import CARD, MAP, Explained, Page, Shown, Visit
 from ast_demo.ui.messages import alert
 
 
-@dataclass(frozen=True)
-class Explained:
-    """The map that one visitor looks at."""
-
-    inspection: Inspection
-    reference: str
-    look: Look
-    relevance: RelevanceMap
-    prepared: dict[str, Any]  # by method, what its maps of all labels share
+def map_choices() -> list[tuple[str, str]]:
+    """What the page calls each map, and its key."""
+    return [(row.choice, row.key) for row in METHODS.values()]
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,6 @@ class Panel:
     """Components that the tab shows and hides."""
 
     box: gr.Column
-    explained: gr.State
     method: gr.Dropdown
     label: gr.Dropdown
     against: gr.Dropdown
@@ -61,19 +54,14 @@ class Panel:
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.box, self.explained, self.method, self.label, self.against, self.picture, self.remarks, *self.card]
+        return [self.box, self.method, self.label, self.against, self.picture, self.remarks, *self.card]
 
     @property
     def card(self) -> list[Any]:
         return [self.go, self.stop, self.verdict, self.curves]
 
 
-def map_choices() -> list[tuple[str, str]]:
-    """What the page calls each map, and its key."""
-    return [(row.choice, row.key) for row in METHODS.values()]
-
-
-def build_panel(settings: Settings) -> Panel:
+def build_panel() -> Panel:
     """Lay out the panel, hidden. Must be called inside a `gr.Blocks`."""
     with gr.Column(visible=False, elem_id="why") as box:
         with gr.Row(equal_height=True):
@@ -93,160 +81,203 @@ def build_panel(settings: Settings) -> Panel:
             curves = components.picture(
                 "picture-trust", "Deletion and insertion curves of the map, of loudness, of chance"
             )
-    return Panel(
-        box,
-        gr.State(None, time_to_live=settings.kept_s),
-        method,
-        label,
-        against,
-        picture,
-        remarks,
-        go,
-        stop,
-        verdict,
-        curves,
-    )
+    return Panel(box, method, label, against, picture, remarks, go, stop, verdict, curves)
+
+
+def hide(panel: Panel) -> dict[Any, object]:
+    return {**no_card(panel), panel.box: gr.update(visible=False), panel.picture: None, panel.remarks: ""}
+
+
+def begin(panel: Panel, page: Page) -> dict[Any, object]:
+    """The panel for what is shown, before there is a map of it."""
+    shown = page.ready
+    if shown is None:
+        return hide(panel)
+    method, label, against = _asked(page, shown)
+    labels = [(one.replace("_", " "), one) for one in shown.inspection.checkpoint.labels]
+    of_a_label = METHODS[method].needs_label
+    return {
+        **no_card(panel),
+        panel.box: gr.update(visible=True),
+        panel.method: method,
+        panel.label: gr.update(choices=labels, value=label, interactive=of_a_label),
+        panel.against: gr.update(choices=[("nobody else", ""), *labels], value=against, interactive=of_a_label),
+        panel.picture: None,
+        panel.remarks: "",
+    }
+
+
+def ask(panel: Panel, visit: Visit, method: str, label: str, against: str) -> dict[Any, object]:
+    """Note which map is wanted, and take the card of the last one away."""
+    if visit.value.ready is None:
+        return {panel.go: gr.skip()}
+    visit.change(method=method, label=label, against=against, testing=False, card=None)
+    of_a_label = gr.update(interactive=METHODS[method].needs_label)
+    return {**no_card(panel), panel.label: of_a_label, panel.against: of_a_label}
+
+
+def make(panel: Panel, downloads: gr.Files, checkpoints: CheckpointCache, visit: Visit) -> Iterator[dict[Any, object]]:
+    """Make the map that is wanted of what is shown, unless it is there; drawn anew if only the look has changed."""
+    yield {panel.remarks: gr.skip()}
+    page = visit.value
+    shown, old = page.ready, page.map
+    if shown is None or shown.look != page.look:  # what is shown comes first
+        return
+    asked = _asked(page, shown)
+    if old is not None and old.asked == asked:
+        if page.map_look != page.look:
+            yield from _show_map(panel, downloads, visit, page, old)
+        return
+    method, label, against = asked
+    inspection, prepared = shown.inspection, dict(old.prepared) if old else {}
+    try:
+        loaded = checkpoints.load(page.checkpoint)
+        prepare = METHODS[method].prepare
+        if prepare is not None and method not in prepared:
+            for news in follow(lambda tell: prepare(inspection, loaded, tell)):
+                if not visit.still(page, MAP):
+                    return
+                if isinstance(news, Done):
+                    prepared[method] = news.result
+                else:
+                    yield {panel.remarks: f"<p>{escape(_progress('Taking parts away', *news))}</p>"}
+        relevance = explain(
+            inspection,
+            loaded,
+            method,
+            label,
+            against if against not in ("", label) else None,
+            prepared=prepared.get(method),
+        )
+        new = Explained(inspection, asked, relevance, prepared)
+        yield from _show_map(panel, downloads, visit, page, new)
+    except AstDemoError as error:
+        if visit.change_if(page, MAP, explained=None, card=None, testing=False):
+            yield {**no_card(panel), panel.remarks: alert(error), panel.picture: None}
+
+
+def _show_map(
+    panel: Panel, downloads: gr.Files, visit: Visit, page: Page, new: Explained
+) -> Iterator[dict[Any, object]]:
+    """A map, if it is still wanted. The card of another one goes; its own is drawn anew."""
+    written = write_map(new.relevance, new.inspection, files.new_folder(), look=page.look)
+    if new is page.map:
+        card = _show_card(panel, page.card, new, page.look) if page.card else {}
+        is_wanted = visit.change_if(page, MAP, map_look=page.look)
+    else:
+        card = no_card(panel)
+        is_wanted = visit.change_if(page, MAP, explained=new, map_look=page.look, card=None, testing=False)
+    if not is_wanted or page.shown is None:
+        return
+    method, label, against = new.asked
+    yield {
+        **card,
+        panel.method: method,
+        panel.label: label,
+        panel.against: against,
+        panel.picture: str(written[0]),
+        downloads: [*files.files_in(page.shown.folder), *map(str, written)],
+        panel.remarks: "".join(f"<p>{escape(text)}</p>" for text in cautions(new.relevance, new.inspection)),
+    }
+
+
+def ask_card(panel: Panel, visit: Visit) -> dict[Any, object]:
+    """Note that the map that is shown is to be put to the test."""
+    page = visit.value
+    if page.map is None or page.map.asked != _asked(page, page.map):
+        return {panel.verdict: "<p>There is no map yet to put to the test.</p>"}
+    visit.change(testing=True)
+    return {panel.go: gr.update(interactive=False), panel.stop: gr.update(interactive=True), panel.verdict: ""}
+
+
+def test(panel: Panel, checkpoints: CheckpointCache, visit: Visit) -> Iterator[dict[Any, object]]:
+    """Put the map that is shown to the test, if that is wanted."""
+    yield {panel.go: gr.skip()}
+    page = visit.value
+    shown, now = page.ready, page.map
+    if shown is None or now is None or not page.testing:
+        return
+    try:
+        loaded = checkpoints.load(page.checkpoint)
+        for news in follow(lambda tell: measure_trust(now.relevance, now.inspection, loaded, tell)):
+            if isinstance(news, Done):
+                while visit.still(page, CARD):  # once, or once more if the look changes while it is drawn
+                    look = visit.value.look
+                    drawn = _show_card(panel, news.result, now, look)
+                    if visit.change_if(replace(page, look=look), (*CARD, "look"), card=news.result, testing=False):
+                        yield drawn
+            elif visit.still(page, CARD):
+                yield {panel.verdict: f"<p>{escape(_progress('Running the model', *news))}</p>"}
+            else:
+                return
+    except AstDemoError as error:
+        if visit.change_if(page, CARD, testing=False):
+            yield {**no_card(panel), panel.verdict: alert(error)}
+
+
+def stop_test(panel: Panel, visit: Visit) -> dict[Any, object]:
+    visit.change(testing=False)
+    return {**no_card(panel), panel.verdict: "<p>Stopped.</p>"}
 
 
 def wire(
     panel: Panel,
-    shown: gr.State,
+    state: gr.State,
+    downloads: gr.Files,
     checkpoints: CheckpointCache,
     settings: Settings,
     after: Sequence[Dependency],
-    downloads: gr.Files,
 ) -> list[Dependency]:
     """Make a map whenever another clip is shown, or another map or label is asked for.
 
     Args:
-        shown: What the tab shows: None, or something with `inspection`, `reference`, `look` and `folder`.
-        after: Events that show something else.
+        state: The `Visit`.
         downloads: Where the files of the map join those of the clip.
+        after: Events that show something else.
 
     Returns:
-        The events at the end of which there is another map, in `panel.explained`.
+        The events at the end of which there may be another map.
     """
-
-    def start(now: Any, old: Explained | None, asked: str | None) -> Iterator[dict[Any, object]]:
-        if now is None:
-            yield {**_no_card(panel), panel.box: gr.update(visible=False), panel.explained: None, panel.picture: None}
-            return
-        if old is not None and old.inspection is now.inspection:  # at most the look has changed
-            yield {panel.explained: gr.skip()} if old.look == now.look else draw(now, old.relevance, old.prepared)
-            return
-        facts = now.inspection.checkpoint
-        best = now.inspection.prediction.top(1)[0][0]
-        labels = [(one.replace("_", " "), one) for one in facts.labels]
-        # A choice between maps stays as it is while clips come and go.
-        method = asked if asked is not None and asked in METHODS and old is not None else default_method(facts)
-        yield {
-            **_no_card(panel),
-            panel.box: gr.update(visible=True),
-            panel.method: method,
-            panel.label: gr.update(choices=labels, value=best, interactive=METHODS[method].needs_label),
-            panel.against: gr.update(
-                choices=[("nobody else", ""), *labels], value="", interactive=METHODS[method].needs_label
-            ),
-        }
-        yield from make(now, None, method, best, "")
-
-    def change(now: Any, old: Explained | None, method: str, label: str, against: str) -> Iterator[dict[Any, object]]:
-        if now is None:
-            yield {panel.explained: gr.skip()}
-            return
-        chosen = METHODS[method].needs_label
-        yield {
-            **_no_card(panel),
-            panel.label: gr.update(interactive=chosen),
-            panel.against: gr.update(interactive=chosen),
-        }
-        yield from make(now, old, method, label, against)
-
-    def make(now: Any, old: Explained | None, method: str, label: str, against: str) -> Iterator[dict[Any, object]]:
-        inspection: Inspection = now.inspection
-        try:
-            loaded = checkpoints.load(now.reference)
-            prepared = dict(old.prepared) if old is not None and old.inspection is inspection else {}
-            prepare = METHODS[method].prepare
-            if prepare is not None and method not in prepared:
-                for news in follow(lambda tell: prepare(inspection, loaded, tell)):
-                    if isinstance(news, Done):
-                        prepared[method] = news.result
-                    else:
-                        yield {panel.remarks: f"<p>{escape(_progress('Taking parts away', *news))}</p>"}
-            relevance = explain(
-                inspection,
-                loaded,
-                method,
-                label,
-                against if against and against != label else None,
-                prepared=prepared.get(method),
-            )
-        except AstDemoError as error:
-            yield {
-                panel.remarks: alert(error),
-                panel.picture: None,
-                panel.explained: None,
-            }
-            return
-        yield draw(now, relevance, prepared)
-
-    def draw(now: Any, relevance: RelevanceMap, prepared: dict[str, Any]) -> dict[Any, object]:
-        written = write_map(relevance, now.inspection, files.new_folder(), look=now.look)
-        return {
-            panel.explained: Explained(now.inspection, now.reference, now.look, relevance, prepared),
-            panel.picture: str(written[0]),
-            downloads: [*files.files_in(now.folder), *map(str, written)],
-            panel.remarks: "".join(f"<p>{escape(text)}</p>" for text in cautions(relevance, now.inspection)),
-        }
-
-    def test(now: Explained | None) -> Iterator[dict[Any, object]]:
-        if now is None:
-            yield {panel.go: gr.skip()}
-            return
-        yield {panel.go: gr.update(interactive=False), panel.stop: gr.update(interactive=True)}
-        idle = {panel.go: gr.update(interactive=True), panel.stop: gr.update(interactive=False)}
-        try:
-            loaded = checkpoints.load(now.reference)
-            for news in follow(lambda tell: measure_trust(now.relevance, now.inspection, loaded, tell)):
-                if isinstance(news, Done):
-                    curves = files.write_picture(now.look, "trust", figures.trust_figure(news.result, now.look))
-                    yield {
-                        **idle,
-                        panel.verdict: _card(news.result, loaded.facts),
-                        panel.curves: gr.update(value=curves, visible=True),
-                    }
-                else:
-                    yield {panel.verdict: f"<p>{escape(_progress('Running the model', *news))}</p>"}
-        except AstDemoError as error:
-            yield {**idle, panel.verdict: alert(error)}
-
-    hidden: dict[str, Any] = {
-        "show_progress": "hidden",
-        "api_visibility": "private",
-        **components.pool(components.LONG, settings),
-    }
-    quiet: dict[str, Any] = {**hidden, "trigger_mode": "always_last"}
-    made = [
-        event.then(start, [shown, panel.explained, panel.method], [*panel.outputs, downloads], **quiet)
-        for event in after
-    ]
-    asked: list[Any] = [shown, panel.explained, panel.method, panel.label, panel.against]
-    made += [
-        chooser.input(change, asked, [*panel.outputs, downloads], **quiet)
-        for chooser in (panel.method, panel.label, panel.against)
-    ]
-    running = panel.go.click(test, [panel.explained], panel.card, trigger_mode="once", **hidden)
-    panel.stop.click(
-        lambda: _no_card(panel) | {panel.verdict: "<p>Stopped.</p>"},
-        outputs=panel.card,
-        cancels=[running],
-        api_visibility="private",
+    noted: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    job: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+    job |= components.pool(components.LONG, settings)
+    choosers = [panel.method, panel.label, panel.against]
+    chosen = gr.on(
+        [chooser.input for chooser in choosers],
+        partial(ask, panel),
+        [state, *choosers],
+        [*choosers, *panel.card],
+        trigger_mode="multiple",
+        **noted,
     )
+    work = partial(make, panel, downloads, checkpoints)
+    made = [event.then(work, [state], [*panel.outputs, downloads], **job) for event in (*after, chosen)]
+    pressed = panel.go.click(partial(ask_card, panel), [state], panel.card, **noted)
+    pressed.then(partial(test, panel, checkpoints), [state], panel.card, **job)
+    panel.stop.click(partial(stop_test, panel), [state], panel.card, **noted)
     return made
 
 
-def _no_card(panel: Panel) -> dict[Any, object]:
+def _asked(page: Page, of: Shown | Explained) -> tuple[str, str, str]:
+    """The map that is wanted: method, label, and the label that it is set against."""
+    inspection = of.inspection
+    return (
+        page.method or default_method(inspection.checkpoint),
+        page.label or inspection.prediction.top(1)[0][0],
+        page.against,
+    )
+
+
+def _show_card(panel: Panel, card: TrustCard, of: Explained, look: Look) -> dict[Any, object]:
+    curves = files.write_picture(look, "trust", figures.trust_figure(card, look))
+    return {
+        **no_card(panel),
+        panel.verdict: _card(card, of.inspection.checkpoint),
+        panel.curves: gr.update(value=curves, visible=True),
+    }
+
+
+def no_card(panel: Panel) -> dict[Any, object]:
     """The card before a map is put to the test."""
     return {
         panel.go: gr.update(interactive=True),

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from ast_demo.audio import to_wav
-from ast_demo.explain import DEFAULT_KEEP, Halves, tell_halves
+from ast_demo.errors import AstDemoError
+from ast_demo.explain import DEFAULT_KEEP, Halves, split_clip, tell_halves
 from ast_demo.figures import Look, map_title, spectrogram_figure
 from ast_demo.inspection import Inspection
+from ast_demo.models import CheckpointCache
+from ast_demo.settings import Settings
 from ast_demo.ui import components, files
+from ast_demo.ui.inspect.visit import HALVES, Visit
+from ast_demo.ui.messages import alert
 
 
 @dataclass(frozen=True)
 class Panel:
     accordion: gr.Accordion
-    is_open: gr.State
     keep: gr.Slider
     scores: gr.HTML
     players: dict[str, gr.Audio]
@@ -31,7 +38,6 @@ class Panel:
 
 def build_panel() -> Panel:
     """Lay out the panel, hidden and folded. Must be called inside a `gr.Blocks`."""
-    is_open = gr.State(False)
     with gr.Accordion("Hear what the model heard", open=False, visible=False, elem_id="hear") as accordion:
         gr.HTML(_WHAT, elem_classes="caution")
         keep = gr.Slider(
@@ -48,12 +54,60 @@ def build_panel() -> Panel:
                 name: gr.Audio(
                     label=name.capitalize(), interactive=False, buttons=["download"], elem_id=name, min_width=220
                 )
-                for name in _HALVES
+                for name in _ALT
             }
-        pictures = {name: components.picture(f"picture-{name}", alt) for name, alt in _HALVES.items()}
-    accordion.expand(lambda: True, outputs=[is_open], show_progress="hidden", api_visibility="private")
-    accordion.collapse(lambda: False, outputs=[is_open], show_progress="hidden", api_visibility="private")
-    return Panel(accordion, is_open, keep, scores, players, pictures)
+        pictures = {name: components.picture(f"picture-{name}", alt) for name, alt in _ALT.items()}
+    return Panel(accordion, keep, scores, players, pictures)
+
+
+def wire(
+    panel: Panel, state: gr.State, checkpoints: CheckpointCache, settings: Settings, made: Sequence[Dependency]
+) -> None:
+    """Split the clip while the panel is unfolded: whenever there is another map, or more or less is to be kept.
+
+    Args:
+        state: The `Visit`.
+        made: Events at the end of which there may be another map.
+    """
+    noted: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    job: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
+    job |= components.pool(components.MODEL, settings)
+    panel.accordion.collapse(_fold, [state], None, **noted)
+    unfolded = panel.accordion.expand(_unfold, [state], None, **noted)
+    moved = panel.keep.change(_ask_keep, [state, panel.keep], None, trigger_mode="multiple", **noted)
+    work = partial(split, panel, checkpoints)
+    for asked in (unfolded, moved):
+        asked.then(work, [state], panel.outputs, show_progress_on=[panel.scores], **job)
+    for event in made:
+        event.then(work, [state], panel.outputs, show_progress="hidden", **job)
+
+
+def _fold(visit: Visit) -> None:
+    visit.change(hearing=False)
+
+
+def _unfold(visit: Visit) -> None:
+    visit.change(hearing=True)
+
+
+def _ask_keep(visit: Visit, keep: float) -> None:
+    visit.change(keep=keep)
+
+
+def split(panel: Panel, checkpoints: CheckpointCache, visit: Visit) -> dict[Any, Any]:
+    """Split the clip by the map that is shown, if the halves are wanted."""
+    page = visit.value
+    shown, explained = page.ready, page.map
+    if shown is None or not page.hearing:
+        return {panel.scores: gr.skip()}
+    if explained is None:
+        return {panel.scores: "<p>There is no map yet to split the clip by.</p>"}
+    try:
+        halves = split_clip(shown.inspection, explained.relevance, checkpoints.load(page.checkpoint), page.keep / 100)
+        values = fill(panel, shown.inspection, halves, page.look)
+    except AstDemoError as error:
+        values = {panel.scores: alert(error)}
+    return values if visit.still(page, HALVES) else {panel.scores: gr.skip()}
 
 
 def show(panel: Panel, visible: bool) -> dict[Any, Any]:
@@ -94,7 +148,7 @@ def _scores(inspection: Inspection, halves: Halves) -> str:
     return f'<div class="scrolls"><table class="facts">{head}{rows}</table></div><p>{sentence}</p>'
 
 
-_HALVES = {
+_ALT = {
     "kept": "Spectrogram of what was kept, as the model was fed it",
     "removed": "Spectrogram of what was removed, as the model was fed it",
 }
