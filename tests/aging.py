@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
 from ast_demo.data import list_samples, one_sample_per_label
@@ -79,17 +79,24 @@ def _browser() -> Iterator[Browser]:
 
 
 def _grow_old(app: App, browser: Browser, visitors: int, seconds: float, seen: Seen) -> None:
-    first = Visitor(browser.new_page(), app.url).open()
+    first = Visitor(_patient(browser), app.url).open()
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         seen.rounds += 1
         _work(app, visitors, seen)
         seen.most_files = max(seen.most_files, len(_left(app)))
         _look(first, app, seen, tabs=seen.rounds % 3 == 1)
-        with browser.new_page() as page:
+        with _patient(browser) as page:
             _look(Visitor(page, app.url).open(), app, seen, tabs=seen.rounds % 3 == 2)
         print(json.dumps(vars(seen)), file=sys.stderr, flush=True)
         time.sleep(_PAUSE_S)
+
+
+def _patient(browser: Browser) -> Page:
+    """A page that waits as long as a busy machine takes."""
+    page = browser.new_page()
+    page.set_default_navigation_timeout(2 * WAIT_MS)
+    return page
 
 
 def _work(app: App, visitors: int, seen: Seen) -> None:
