@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, precision_score
 
-from ast_demo.data.reading import LabelledClip
+from ast_demo.data.clips import LabelledClip
 from ast_demo.finetuning.options import FinetuneOptions
 from ast_demo.finetuning.scores import compute_metrics
 from ast_demo.metrics import score_multi_label, score_single_label
