@@ -54,8 +54,9 @@ _NO_MICROPHONE = """
             + 'again, or drop a recording below.',
     };
     const other = 'The microphone cannot be used here. Drop a recording below.';
-    document.querySelector(props.clip)?.addEventListener('click', event => {
-        if (!event.target.closest('.record-button')) return;
+    // On the document, as the recorder may come after this.
+    document.addEventListener('click', event => {
+        if (!event.target.closest(`${props.clip} .record-button`)) return;
         element.replaceChildren();
         window.recordAt = say;
         if (!media) say('The browser gives a microphone to pages on https or on localhost only. Drop a recording below.');

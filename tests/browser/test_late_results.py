@@ -17,13 +17,19 @@ from tests.browser.visitor import WAIT_MS, Visitor
 
 pytestmark = pytest.mark.browser
 
-# Everything that stands on the page from now on, in the order in which it came, by the places where results are shown.
+# Every text that comes to stand on the page from now on, in the order in which it came, by the places where results are
+# shown; a place that is hidden now may come later, so the whole page is watched.
 _RECORD = """() => {
     const places = ['trust-verdict', 'map-remarks', 'timeline-note', 'hear-scores', 'patch', 'scores', 'message'];
+    // Not the time that Gradio counts over what is being computed.
+    const text = place => [...(document.getElementById(place)?.querySelectorAll('.prose') ?? [])].map(
+        one => one.innerText).join(' ').trim();
+    const last = Object.fromEntries(places.map(place => [place, text(place)]));
     window.told = Object.fromEntries(places.map(place => [place, []]));
-    for (const place of places)
-        new MutationObserver(() => window.told[place].push(document.getElementById(place).innerText)).observe(
-            document.getElementById(place), {childList: true, subtree: true, characterData: true});
+    new MutationObserver(() => {
+        for (const place of places)
+            if (text(place) !== last[place]) window.told[place].push(last[place] = text(place));
+    }).observe(document.body, {childList: true, subtree: true, characterData: true});
 }"""
 
 
