@@ -7,13 +7,19 @@ from typing import Literal
 
 from ast_demo.errors import SettingsError
 
-Extra = Literal["finetune", "spotlight", "ray"]
+Extra = Literal["finetune", "spotlight", "ray", "onnx"]
 _MODULES: dict[Extra, tuple[str, ...]] = {
     "finetune": ("accelerate", "audiomentations", "tensorboard"),
     "spotlight": ("renumics", "websockets"),
     "ray": ("ray",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
 }
-_WHAT: dict[Extra, str] = {"finetune": "Fine-tuning", "spotlight": "Spotlight", "ray": "The engine 'ray'"}
+_WHAT: dict[Extra, str] = {
+    "finetune": "Fine-tuning",
+    "spotlight": "Spotlight",
+    "ray": "The engine 'ray'",
+    "onnx": "ONNX",
+}
 
 
 def missing(extra: Extra) -> list[str]:

@@ -82,7 +82,7 @@ def test_what_is_pinned_is_what_the_library_asks_for() -> None:
     """The lists name the same packages, and each pinned version lies within the library's bounds."""
     extras = PROJECT["optional-dependencies"]
     asked = {
-        "requirements.txt": PROJECT["dependencies"] + extras["finetune"] + extras["spotlight"],
+        "requirements.txt": PROJECT["dependencies"] + extras["finetune"] + extras["spotlight"] + extras["onnx"],
         "requirements-ray.txt": extras["ray"],
     }
     for file, texts in asked.items():
@@ -96,7 +96,7 @@ def test_what_is_pinned_is_what_the_library_asks_for() -> None:
             assert {one.operator for one in bound.specifier} == {">=", "<"}, bound
 
 
-@pytest.mark.parametrize("extra", ["finetune", "spotlight", "ray"])
+@pytest.mark.parametrize("extra", ["finetune", "spotlight", "ray", "onnx"])
 def test_a_missing_extra_is_told_in_a_sentence(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from ast_demo.extras import need
 
@@ -113,6 +113,7 @@ def test_a_missing_extra_is_told_in_a_sentence(extra: str, monkeypatch: pytest.M
         (["finetune", "samples", "--base", "sounds-and-digits-16-16"], "accelerate", "finetune"),
         (["evaluate", "samples", "--checkpoint", "sounds-and-digits-16-16", "--engine", "ray"], "ray", "ray"),
         (["spotlight"], "renumics", "spotlight"),
+        (["export", "sounds-and-digits-16-16"], "onnxruntime", "onnx"),
     ],
 )
 def test_the_command_line_tells_of_a_missing_extra(

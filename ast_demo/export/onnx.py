@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE
 from ast_demo.errors import CheckpointError, cannot_write
+from ast_demo.extras import need
 from ast_demo.features import LOG_FLOOR, InputSettings, count_samples, filter_bank, spectrum
 from ast_demo.models import Checkpoint
 
@@ -65,7 +66,9 @@ def export_onnx(checkpoint: Checkpoint, folder: Path, *, attention: bool = False
     Raises:
         CheckpointError: It has no patch grid.
         DataError: The folder cannot be written to.
+        SettingsError: The extra for ONNX is not installed.
     """
+    need("onnx")
     facts = checkpoint.facts
     if facts.input is None or facts.grid is None:
         raise CheckpointError(

@@ -63,7 +63,7 @@ def another_checkpoint(visitor: Visitor) -> None:
 
 def another_map(visitor: Visitor) -> None:
     choose(visitor, "#map", "Random (no model)")
-    expect(visitor.page.locator("#map-remarks")).to_contain_text("Chance alone", timeout=WAIT_MS)
+    expect(visitor.page.locator("#map-remarks")).to_contain_text("Chance alone", timeout=3 * WAIT_MS)
 
 
 def another_label(visitor: Visitor) -> None:
@@ -120,7 +120,7 @@ def test_the_map_of_another_clip_or_method_does_not_come_after_all(visitor: Visi
         expect(page.locator("#scores li").first).to_contain_text("helicopter", timeout=WAIT_MS)
         page.wait_for_timeout(delay_ms)  # a perturbation map is being made
         choose(visitor, "#map", "Energy (no model)")
-        expect(page.locator("#map-remarks")).to_contain_text("Loudness alone", timeout=WAIT_MS)
+        expect(page.locator("#map-remarks")).to_contain_text("Loudness alone", timeout=3 * WAIT_MS)
         page.evaluate(_RECORD)
         page.wait_for_timeout(2500)
         assert page.evaluate("() => window.told['map-remarks']") == [], delay_ms

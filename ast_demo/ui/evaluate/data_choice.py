@@ -26,6 +26,7 @@ from ast_demo.finetuning.split import keep_held_out
 from ast_demo.models import find_checkpoint
 from ast_demo.settings import Settings
 from ast_demo.ui import components
+from ast_demo.ui.messages import alert
 
 SAMPLES, UPLOAD, ELSEWHERE, ADDED = (
     "The shipped samples",
@@ -158,7 +159,7 @@ def describe_choice(choice: Choice, settings: Settings) -> tuple[str, Any]:
     try:
         clips = map_labels(read_choice(choice, [], settings), read_map(choice))
     except DataError as error:
-        return f'<p role="alert">{escape(str(error))}</p>', gr.skip()
+        return alert(error), gr.skip()
     listed = "".join(f"<li>{escape(sentence)}</li>" for sentence in describe_clips(clips))
     return f"<ul>{listed}</ul>", gr.update(choices=[_TOLD, *clips.understanding.choices])
 

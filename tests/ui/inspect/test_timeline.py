@@ -39,7 +39,7 @@ def test_who_moves_on_ends_the_work_and_it_goes_on_from_there(tmp_path: Path, mo
     visit = Latest(page)
 
     def follow() -> Iterator[dict]:
-        return timeline.follow(panel, checkpoints, 30, visit)
+        return timeline.follow(panel, checkpoints, Settings(max_clip_s=30), visit)
 
     steps = follow()
     assert list(next(steps)) == [panel.note]  # nothing new, but not nothing: Gradio would empty the panel
