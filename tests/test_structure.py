@@ -117,7 +117,6 @@ LONGER_FUNCTIONS = {
     "cli.py: finetune": 85,
     "finetuning/trainer.py: make_trainer": 116,
     "finetuning/training_data.py: feed": 82,
-    "spotlight/issues.py: find_issues": 99,
     "ui/compare.py: build_tab": 108,
     "ui/evaluate/data_choice.py: build_controls": 87,
     "ui/inspect/explain.py: wire": 136,
