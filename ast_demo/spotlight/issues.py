@@ -47,7 +47,7 @@ def find_issues(evaluation: Evaluation) -> tuple[Issue, ...]:
     return tuple(issue for issue in issues if issue.rows)
 
 
-def _issue(title: str, rows: np.ndarray, severity: str, columns: Sequence[str], description: str) -> Issue:
+def _issue(title: str, rows: Any, severity: str, columns: Sequence[str], description: str) -> Issue:
     """An issue of the rows where the mask `rows` holds."""
     places = tuple(int(place) for place in np.flatnonzero(rows))
     return Issue(title, places, severity, tuple(safe_name(name) for name in columns), description)
@@ -141,7 +141,7 @@ def _flawed_mistakes(evaluation: Evaluation) -> Iterator[Issue]:
     """What is odd about recordings, among the mistakes of any checkpoint."""
     table, names = evaluation.table, evaluation.checkpoints
     wrong = _missed(evaluation).any(axis=0)
-    flaws: tuple[tuple[str, np.ndarray, list[str], str], ...] = (
+    flaws: tuple[tuple[str, Any, list[str], str], ...] = (
         (
             "Clipped",
             table["clipped_share"].to_numpy(dtype=float) > CLIPPED_SHARE,
