@@ -369,7 +369,7 @@ def finetune(
     """Train a checkpoint on labelled clips: from a base, or from scratch."""
     from ast_demo.data import ReadingOptions
     from ast_demo.finetuning.publishing import push_to_hub as push
-    from ast_demo.finetuning.recipe import choose_options
+    from ast_demo.from_scratch.recipe import choose_options
     from ast_demo.finetuning.run import finetune
 
     frequency_stride, time_stride = strides or (None, None)

@@ -30,7 +30,7 @@ from ast_demo.finetuning.augmentation import (
     vary_sound,
     vary_spectrogram,
 )
-from ast_demo.finetuning.feature_cache import TrainingClip
+from ast_demo.from_scratch.feature_cache import TrainingClip
 from ast_demo.finetuning.options import Augmentation
 from ast_demo.finetuning.sampler import DrawingOrder
 

@@ -15,7 +15,7 @@ from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import CheckpointError, DataError
 from ast_demo.features import InputSettings
 from ast_demo.finetuning.options import FinetuneOptions
-from ast_demo.finetuning.small_ast import ColumnAst, grid_of, interpolate_positions, start_from_scratch
+from ast_demo.from_scratch.small_ast import ColumnAst, grid_of, interpolate_positions, start_from_scratch
 from ast_demo.models import find_checkpoint, load_checkpoint
 from ast_demo.settings import Settings
 

@@ -28,7 +28,7 @@ from ast_demo.finetuning.scores import compute_metrics, predict
 from ast_demo.finetuning.split import Split, split_clips, write_split
 from ast_demo.finetuning.trainer import make_trainer
 from ast_demo.finetuning.training_data import Progress, feed
-from ast_demo.finetuning.weight_average import WeightAverage
+from ast_demo.from_scratch.weight_average import WeightAverage
 from ast_demo.settings import Settings
 
 

@@ -12,11 +12,11 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ast_demo.finetuning.distributed import count_processes, is_main_process
-from ast_demo.finetuning.muon import MuonWithAdamW
+from ast_demo.from_scratch.muon import MuonWithAdamW
 from ast_demo.finetuning.options import FinetuneOptions
 from ast_demo.finetuning.scores import compute_metrics, predict, soft_loss
 from ast_demo.finetuning.training_data import Fed, Progress
-from ast_demo.finetuning.weight_average import WeightAverage
+from ast_demo.from_scratch.weight_average import WeightAverage
 
 
 def make_trainer(

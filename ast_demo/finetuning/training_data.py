@@ -19,13 +19,13 @@ from ast_demo.data import LabelledClip, LabelledClips, read_clip
 from ast_demo.errors import AudioError, DataError
 from ast_demo.features import InputSettings, compute_spectrograms, time_to_samples
 from ast_demo.finetuning.batches import Batch, SpectrogramBatches, WaveformBatches
-from ast_demo.finetuning.distillation import TaughtBatches
+from ast_demo.from_scratch.distillation import TaughtBatches
 from ast_demo.finetuning.distributed import is_main_process
-from ast_demo.finetuning.feature_cache import TrainingClip, load_bank, make_versions, measure_statistics, save_bank
+from ast_demo.from_scratch.feature_cache import TrainingClip, load_bank, make_versions, measure_statistics, save_bank
 from ast_demo.finetuning.model import Learner
 from ast_demo.finetuning.options import FinetuneOptions, Stage
 from ast_demo.finetuning.sampler import DrawingOrder
-from ast_demo.finetuning.small_ast import grid_of
+from ast_demo.from_scratch.small_ast import grid_of
 from ast_demo.finetuning.split import Split
 from ast_demo.models import load_checkpoint
 from ast_demo.settings import Settings

@@ -26,15 +26,15 @@ from ast_demo.errors import CheckpointError, DataError
 from ast_demo.features.log_mel import InputSettings, compute_spectrograms, log_mel
 from ast_demo.finetuning.augmentation import FLOOR, choose_columns, place_event, vary_sound, vary_spectrogram
 from ast_demo.finetuning.batches import SpectrogramBatches
-from ast_demo.finetuning.distillation import TaughtBatches
-from ast_demo.finetuning.feature_cache import TrainingClip, load_bank, make_versions, save_bank
-from ast_demo.finetuning.muon import MuonWithAdamW, orthogonalise
+from ast_demo.from_scratch.distillation import TaughtBatches
+from ast_demo.from_scratch.feature_cache import TrainingClip, load_bank, make_versions, save_bank
+from ast_demo.from_scratch.muon import MuonWithAdamW, orthogonalise
 from ast_demo.finetuning.options import ESC50, Augmentation, FinetuneOptions, Stage
-from ast_demo.finetuning.recipe import choose_options, read_recipe
+from ast_demo.from_scratch.recipe import choose_options, read_recipe
 from ast_demo.finetuning.run import finetune
 from ast_demo.finetuning.sampler import DrawingOrder
 from ast_demo.finetuning.scores import predict, soft_loss
-from ast_demo.finetuning.small_ast import (
+from ast_demo.from_scratch.small_ast import (
     ColumnAst,
     embed_columns,
     grid_of,
@@ -44,7 +44,7 @@ from ast_demo.finetuning.small_ast import (
 )
 from ast_demo.finetuning.split import keep_held_out, read_split, split_clips
 from ast_demo.finetuning.trainer import learning_rate_at
-from ast_demo.finetuning.weight_average import WeightAverage
+from ast_demo.from_scratch.weight_average import WeightAverage
 from ast_demo.metrics import share_interval
 from ast_demo.models.loading import load_checkpoint
 from tests.clips import REPOSITORY, noise, tone, waveform

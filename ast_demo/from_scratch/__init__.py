@@ -1,0 +1,1 @@
+"""What only making a small AST from scratch needs, put into the parts of a fine-tuning."""
