@@ -241,7 +241,7 @@ def evaluate(
     """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
     from ast_demo.data import ReadingOptions
     from ast_demo.evaluation import evaluate, evaluate_here, ray_engine
-    from ast_demo.finetuning.split import keep_held_out
+    from ast_demo.finetuning import keep_held_out
     from ast_demo.inference import precision_note
     from ast_demo.models import CheckpointCache, find_checkpoint
     from ast_demo.spotlight import write_layout
@@ -367,10 +367,9 @@ def finetune(
     ] = None,
 ) -> None:
     """Train a checkpoint on labelled clips: from a base, or from scratch."""
+    from ast_demo import finetuning
     from ast_demo.data import ReadingOptions
-    from ast_demo.finetuning.publishing import push_to_hub as push
-    from ast_demo.from_scratch.recipe import choose_options
-    from ast_demo.finetuning.run import finetune
+    from ast_demo.from_scratch import choose_recipe
 
     frequency_stride, time_stride = strides or (None, None)
     asked = {
@@ -378,7 +377,7 @@ def finetune(
         "frequency_stride": frequency_stride, "time_stride": time_stride, "metric": metric, "patience": patience,
         "seed": seed, "group_column": group,
     }  # fmt: skip
-    recipe = choose_options(base, from_config, preset, asked, hold_out or [])
+    recipe = choose_recipe(base, from_config, preset, asked, hold_out or [])
     settings = read_settings()
     reading = ReadingOptions(
         file_column, label_column, multi_label, audio_folder=audio_folder, label_from=label_from
@@ -387,7 +386,7 @@ def finetune(
     more = [_read_mapped([source], reading, label_map) for source in extra or []]
     for source in (clips, *more):
         _describe(source)
-    result = finetune(
+    result = finetuning.finetune(
         clips,
         recipe.base,
         output,
@@ -396,13 +395,14 @@ def finetune(
         card=recipe.card,
         limits=settings,
         progress=lambda line: typer.echo(line, err=True),
+        parts=recipe.parts,
     )
     if not result.metrics:
         return  # one of several processes; the main one speaks of the result
     _tell_metrics(result.metrics)
     typer.echo(f"Wrote {result.folder}", err=True)
     if push_to_hub:
-        typer.echo(push(result.folder, push_to_hub))
+        typer.echo(finetuning.push_to_hub(result.folder, push_to_hub))
 
 
 @app.command()

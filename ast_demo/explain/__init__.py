@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from ast_demo.explain.methods import (
@@ -15,6 +14,7 @@ from ast_demo.explain.methods import (
     explain,
     method_of,
 )
+from ast_demo.faces import load_later
 
 if TYPE_CHECKING:
     from ast_demo.explain.attention_gradient import relevance_maps
@@ -60,6 +60,7 @@ __all__ = [
     "split_clip",
     "tell_halves",
 ]
+# What needs PyTorch is loaded when it is asked for: the names of the methods alone cost nothing.
 _HEAVY = (
     "maps",
     "attention_gradient",
@@ -70,13 +71,4 @@ _HEAVY = (
     "mistakes",
     "clip_report",
 )
-
-
-def __getattr__(name: str) -> object:
-    """What needs PyTorch is loaded when it is asked for: the names of the methods alone cost nothing."""
-    if name in __all__:
-        for part in _HEAVY:
-            module = importlib.import_module(f"{__name__}.{part}")
-            if hasattr(module, name):
-                return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = load_later(__name__, __all__, _HEAVY)

@@ -12,7 +12,6 @@ from torch import Tensor
 from ast_demo.audio import FRAME_LENGTH, SAMPLE_RATE
 from ast_demo.features import (
     InputSettings,
-    PatchGrid,
     count_samples,
     hz_to_mel,
     log_mel,
@@ -130,24 +129,8 @@ def place_event(event: np.ndarray, n_frames: int, how: Augmentation, rng: np.ran
     return Placed(values, start, start + len(event), clip_frames, level)
 
 
-def choose_columns(placed: Placed, grid: PatchGrid, n_columns: int, rng: np.random.Generator) -> np.ndarray:
-    """Columns of the patch grid to show: most of them around the event, the others from anywhere; (n_columns,)."""
-    first = placed.start // grid.time_stride
-    last = min(grid.n_time, -(-placed.stop // grid.time_stride))
-    if last - first <= n_columns:
-        shown = np.arange(first, last)
-    else:  # a window of a long event, where it is loud
-        loudness = placed.values[placed.start : placed.stop].mean(axis=1)
-        centres = np.flatnonzero(loudness >= np.quantile(loudness, 0.6 if rng.random() < 0.7 else 0.0))
-        centre = (placed.start + int(rng.choice(centres))) // grid.time_stride
-        width = n_columns if rng.random() < 0.5 else n_columns // 2
-        low = int(np.clip(centre - rng.integers(width), first, last - width))
-        shown = np.arange(low, low + width)
-    others = np.setdiff1d(np.arange(grid.n_time), shown)
-    return np.sort(np.concatenate((shown, rng.choice(others, n_columns - len(shown), replace=False))))
-
-
 def draw_mask(length: int, widest: int, rng: np.random.Generator) -> tuple[int, int]:
+    """First and last place, exclusive, of a mask of at most `widest` places."""
     width = int(rng.integers(max(0, widest) + 1))
     low = int(rng.integers(length - width + 1))
     return low, low + width

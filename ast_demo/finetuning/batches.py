@@ -1,7 +1,7 @@
 """Labelled clips to the batches that a spectrogram model is trained on.
 
 Clips are decoded, varied as sound (`vary_sound`, audiomentations) and turned into log-mel by the same `log_mel` that
-the pictures and the scores use, once. Every batch then draws from that bank and varies what it draws in the
+the pictures and the scores use, once. Every batch then draws from these and varies what it draws in the
 spectrogram, which is cheap: gain, tilt, frequency warp, time stretch, where the sound lies in the clip, a noise
 floor, digital silence, padding, mixup, masks. Batch number i is a function of the seed and i alone, so that a run
 that was killed goes on with the batches that it would have seen.
@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ast_demo.features import InputSettings, PatchGrid
+from ast_demo.features import InputSettings
 from ast_demo.finetuning.augmentation import (
     DECIBEL,
     FLOOR,
     Placed,
-    choose_columns,
     draw_mask,
     draw_share,
     make_noises,
@@ -30,44 +29,43 @@ from ast_demo.finetuning.augmentation import (
     vary_sound,
     vary_spectrogram,
 )
-from ast_demo.from_scratch.feature_cache import TrainingClip
+from ast_demo.finetuning.clip_versions import TrainingClip
 from ast_demo.finetuning.options import Augmentation
-from ast_demo.finetuning.sampler import DrawingOrder
+from ast_demo.finetuning.sampler import ClipSampler
 
 Batch = dict[str, Tensor]
 
 
 class SpectrogramBatches(Dataset):
-    """The batches of a run, in order: item i is a dict of `input_values`, `labels` and, perhaps, `columns`.
+    """The batches of a run, in order: item i is a dict of `input_values` and `labels`.
 
-    `input_values` is (batch, n_frames, n_mels), normalised; `labels` (batch, n_labels) float, mixed where clips
-    are; `columns` (batch, time_columns) int64, the columns of the patch grid that are shown.
+    `input_values` is (batch, n_frames, n_mels), normalised; `labels` (batch, n_labels) float, mixed where clips are.
     """
 
     def __init__(
         self,
         clips: Sequence[TrainingClip],
-        order: DrawingOrder,
+        sampler: ClipSampler,
         settings: InputSettings,
-        grid: PatchGrid,
         how: Augmentation,
         seed: int,
     ) -> None:
-        self._clips, self._order, self._settings, self._grid, self._how = list(clips), order, settings, grid, how
+        self._clips, self._sampler, self._settings, self._how = list(clips), sampler, settings, how
         self._noises = make_noises(settings, np.random.default_rng((seed, 1))) if how.noise else None
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._sampler)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        stage, drawn, rng = self._order.begin(index)
+    def __getitem__(self, index: int) -> Batch:
+        return self.draw(index)[0]
+
+    def draw(self, index: int) -> tuple[Batch, list[Placed], np.random.Generator]:
+        """A batch, where the events lie in its clips, and the generator for whatever else is drawn for it."""
+        drawn, rng = self._sampler.draw(index)
         events, labels = zip(*(self._mix(self._clips[i], rng) for i in drawn), strict=True)
         placed = [place_event(event, self._settings.n_frames, self._how, rng) for event in events]
         batch = {"input_values": self._finish(placed, rng), "labels": torch.from_numpy(np.stack(labels))}
-        if stage.time_columns and stage.time_columns < self._grid.n_time:
-            columns = [choose_columns(p, self._grid, stage.time_columns, rng) for p in placed]
-            batch["columns"] = torch.from_numpy(np.stack(columns))
-        return batch
+        return batch, placed, rng
 
     def _mix(self, clip: TrainingClip, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """An event's log-mel and its target, perhaps mixed with another clip of about the same length."""
@@ -75,7 +73,7 @@ class SpectrogramBatches(Dataset):
         if rng.random() >= self._how.mixup:
             return event, target.astype(np.float32)
         for _ in range(8):  # a word mixed with five seconds of rain is rain: look for a partner that can be heard
-            partner = self._clips[self._order.draw_partner(rng)]
+            partner = self._clips[self._sampler.draw_partner(rng)]
             if 0.4 < len(partner.versions[0]) / len(event) < 2.5:
                 break
         other = self._event(partner, rng)
@@ -120,7 +118,7 @@ class WaveformBatches(Dataset):
     Args:
         sounds: Mono samples at 16 kHz of each clip.
         targets: (n_clips, n_labels).
-        order: Which clip comes when.
+        sampler: Which clip comes when.
         extract: From a list of sounds to the model's inputs.
         how: Copies are varied at each draw; what is done to spectrograms does not apply here.
         max_samples: Longest sound; a longer one is cut at a random place.
@@ -130,24 +128,24 @@ class WaveformBatches(Dataset):
         self,
         sounds: Sequence[np.ndarray],
         targets: np.ndarray,
-        order: DrawingOrder,
+        sampler: ClipSampler,
         extract: Callable[[list[np.ndarray]], dict[str, Tensor]],
         how: Augmentation,
         max_samples: int,
     ) -> None:
-        self._sounds, self._targets, self._order = list(sounds), targets, order
+        self._sounds, self._targets, self._sampler = list(sounds), targets, sampler
         self._extract, self._how, self._max_samples = extract, how, max_samples
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._sampler)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        _, drawn, rng = self._order.begin(index)
+    def __getitem__(self, index: int) -> Batch:
+        drawn, rng = self._sampler.draw(index)
         sounds, targets = [], []
         for i in drawn:
             sound, target = self._vary(self._sounds[i], rng), self._targets[i]
             if rng.random() < self._how.mixup:
-                partner = self._order.draw_partner(rng)
+                partner = self._sampler.draw_partner(rng)
                 share = draw_share(self._how, rng)
                 other = np.resize(self._vary(self._sounds[partner], rng), len(sound))
                 sound = share * sound + (1 - share) * other

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 
-def count_processes() -> int:
-    """How many processes share the batches of this run."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+def processes() -> PartialState:
+    """How many processes share the batches of this run, and which one this is: the main one writes and speaks."""
+    from accelerate import PartialState
 
-
-def is_main_process() -> bool:
-    """Whether this is the one that writes files and speaks to people."""
-    return os.environ.get("RANK", "0") == "0"
+    return PartialState(cpu=not torch.cuda.is_available())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ast_demo.errors import DataError
@@ -62,23 +62,6 @@ class Augmentation:
     mask_frames: int = 0
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A part of a training run.
-
-    Attributes:
-        steps: Batches.
-        batch_size: Clips in each.
-        time_columns: How many of the time columns of the patch grid the model is shown of each clip; None: all.
-            The tokens of the others are left out, as in PaSST's patchout (Koutini et al. 2022): the cost falls with
-            the number of tokens, and each token keeps its position in the full input.
-    """
-
-    steps: int
-    batch_size: int
-    time_columns: int | None = None
-
-
 GENTLE = Augmentation(
     copies=3,
     pitch=2,
@@ -99,13 +82,9 @@ class FinetuneOptions:
 
     Attributes:
         epochs, batch_size: Passes over the training clips, and clips in a batch.
-        stages: Takes the place of `epochs` and `batch_size`: parts of the run with lengths and batches of their own.
         learning_rate: Of AdamW.
-        muon_learning_rate: Where above 0, Muon trains the matrices inside the layers, at this rate.
         warmup, decay: Shares of the steps in which the learning rate rises from 0, and falls to 0 at the end.
         weight_decay, label_smoothing: As usual.
-        weight_average: Where above 0: the result is not the last weights but their exponential moving average, of
-            which each step keeps this share (Polyak & Juditsky 1992): 0.998 looks back over some 500 steps.
         validation: Column of the data -> values: clips with such a value are held out for validation.
         group_column: Where `validation` is empty: clips with one value of this column stay on one side.
         validation_share: Where `validation` is empty: the share of the clips that is held out.
@@ -113,9 +92,6 @@ class FinetuneOptions:
         label_power: Where balanced: how much the number of a label's clips weighs; 0: each label comes equally often.
         extra_share: Where balanced: share of the draws of a label that are extra clips, if it has any.
         evaluations: How often to evaluate and save during the run; 0: after each epoch.
-        teacher: A checkpoint whose scores of what is drawn are learnt beside the labels (Hinton et al. 2015), such as a
-            larger one or one with a finer grid; it has the same labels and reads as many frames.
-        teacher_share: Weight of its scores; the labels have the rest.
         metric: What the best checkpoint is chosen by; "" keeps the last.
         patience: Evaluations without a better value of the metric after which the run stops; 0: never.
         n_frames, frequency_stride, time_stride: Of the new checkpoint, if it is an AST; 0: those of the base.
@@ -128,14 +104,11 @@ class FinetuneOptions:
 
     epochs: int = 10
     batch_size: int = 8
-    stages: tuple[Stage, ...] = ()
     learning_rate: float = 5e-5
-    muon_learning_rate: float = 0.0
     warmup: float = 0.1
     decay: float = 0.9
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
-    weight_average: float = 0.0
     validation: Mapping[str, Sequence[str]] = field(default_factory=dict)
     group_column: str = ""
     validation_share: float = 0.2
@@ -143,8 +116,6 @@ class FinetuneOptions:
     label_power: float = 0.0
     extra_share: float = 0.5
     evaluations: int = 0
-    teacher: str = ""
-    teacher_share: float = 0.7
     metric: str = "f1"
     patience: int = 0
     n_frames: int = 0
@@ -169,19 +140,45 @@ ESC50 = FinetuneOptions(
 PRESETS: dict[str, FinetuneOptions] = {"default": FinetuneOptions(), "esc50": ESC50}
 
 
+def choose_options(preset: str, asked: Mapping[str, Any], hold_out: Sequence[str] = ()) -> FinetuneOptions:
+    """A preset, and what a command line asks for instead.
+
+    Args:
+        asked: Options by name, None where nothing is asked.
+        hold_out: Clips to hold out, as "column=value".
+
+    Raises:
+        DataError: No such preset; a pair that is none.
+    """
+    if preset not in PRESETS:
+        raise DataError(f"There is no preset {preset!r}. Expected {' or '.join(map(repr, PRESETS))}.")
+    return replace(PRESETS[preset], **read_changes(asked, hold_out))
+
+
+def read_changes(asked: Mapping[str, Any], hold_out: Sequence[str] = ()) -> dict[str, Any]:
+    """The options that a command line names, and their values; see `choose_options`.
+
+    Raises:
+        DataError: A pair to hold out by is none.
+    """
+    validation: dict[str, list[str]] = {}
+    for pair in hold_out:
+        column, separator, value = pair.partition("=")
+        if not separator or not column or not value:
+            raise DataError(f"Expected COLUMN=VALUE to hold out by, such as fold=4; got {pair!r}.")
+        validation.setdefault(column, []).append(value)
+    changes = {name: value for name, value in asked.items() if value is not None}
+    return {**changes, "validation": validation} if validation else changes
+
+
 def check_options(options: FinetuneOptions) -> None:
+    """Refuse what makes no sense. Raises DataError."""
     positive = {"epochs": options.epochs, "batch size": options.batch_size, "learning rate": options.learning_rate}
     for name, value in positive.items():
         if not 0 < value < math.inf:
             raise DataError(f"Expected a {name} above 0; got {value:g}.")
     if not 0 < options.validation_share < 1:
         raise DataError(f"Expected a held-out share between 0 and 1; got {options.validation_share:g}.")
-    if not 0 <= options.teacher_share <= 1:
-        raise DataError(f"Expected a teacher_share from 0 to 1; got {options.teacher_share:g}.")
-    if not 0 <= options.weight_average < 1:
-        raise DataError(f"Expected a weight_average from 0 to less than 1; got {options.weight_average:g}.")
-    if options.weight_average and options.metric:
-        raise DataError("Averaged weights are those of the whole run: expected an empty metric beside weight_average.")
 
 
 def options_as_json(options: FinetuneOptions) -> dict[str, Any]:

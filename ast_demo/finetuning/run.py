@@ -1,34 +1,39 @@
 """Labelled clips and a base checkpoint to a new checkpoint folder.
 
-The 🤗 `Trainer` runs the loop: evaluation, checkpoints, resuming, several processes. What is ours is what it is fed
-(`feed`, `batches`), how a small AST is started (`small_ast`), and what the folder holds in the end.
+The 🤗 `Trainer` runs the loop: evaluation, checkpoints, resuming, several processes. What is ours is what it learns from
+(`prepare_data`, `batches`), how good it is said to be (`scores`), and what the folder holds in the end. `TrainingParts`
+are what another kind of training does in another way.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from transformers import PretrainedConfig
 
 from ast_demo.data import LabelledClips
 from ast_demo.errors import DataError
 from ast_demo.extras import need
-from ast_demo.finetuning.distributed import is_main_process
-from ast_demo.finetuning.model import Learner, prepare_learner
+from ast_demo.finetuning.distributed import processes
+from ast_demo.finetuning.model import PreparedModel, prepare_model
 from ast_demo.finetuning.model_card import CardText, write_card
 from ast_demo.finetuning.options import FinetuneOptions, check_options, options_as_json
 from ast_demo.finetuning.saving import check_same_run, last_state, save_model
 from ast_demo.finetuning.scores import compute_metrics, predict
 from ast_demo.finetuning.split import Split, split_clips, write_split
-from ast_demo.finetuning.trainer import make_trainer
-from ast_demo.finetuning.training_data import Progress, feed
-from ast_demo.from_scratch.weight_average import WeightAverage
+from ast_demo.finetuning.training_data import (
+    DataParts,
+    Progress,
+    batch_sizes,
+    make_batches,
+    prepare_data,
+    read_versions,
+)
 from ast_demo.settings import Settings
 
 
@@ -45,9 +50,37 @@ class FinetuneResult:
     unreadable: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class TrainingParts:
+    """What of a run can be done in another way.
+
+    Attributes:
+        check: Refuses options that make no sense.
+        prepare: As `prepare_model`.
+        data: How the clips become batches.
+        trainer: The class of the trainer, which takes what `ClipTrainer` takes.
+    """
+
+    check: Callable[[Any], None]
+    prepare: Callable[[Any, tuple[str, ...], bool, Any, Settings], PreparedModel]
+    data: DataParts
+    trainer: Callable[[], Callable[..., Any]]
+
+
+def _clip_trainer() -> Callable[..., Any]:
+    from ast_demo.finetuning.trainer import ClipTrainer  # 🤗 `Trainer` takes seconds to import
+
+    return ClipTrainer
+
+
+FINETUNING = TrainingParts(
+    check_options, prepare_model, DataParts(batch_sizes, read_versions, make_batches), _clip_trainer
+)
+
+
 def finetune(
     clips: LabelledClips,
-    base: str | Path | PretrainedConfig,
+    base: Any,
     output: str | Path,
     options: FinetuneOptions | None = None,
     *,
@@ -55,12 +88,13 @@ def finetune(
     card: CardText | None = None,
     limits: Settings | None = None,
     progress: Progress = print,
+    parts: TrainingParts = FINETUNING,
 ) -> FinetuneResult:
     """Train a checkpoint on labelled clips.
 
     Args:
         clips: What to learn from, and to hold out from.
-        base: A checkpoint (shipped name, folder, Hub id) to start from, or a configuration to start from scratch.
+        base: A checkpoint (shipped name, folder, Hub id) to start from, or what else `parts` start from.
         output: Folder of the new checkpoint. Until the end it holds a folder `training` alone; a run that was killed
             goes on from there.
         options: How to train.
@@ -68,6 +102,7 @@ def finetune(
         card: What the model card says beside what was measured.
         limits: Of recordings and checkpoints; those of a program that runs for its owner by default.
         progress: Called with a line for people now and then.
+        parts: What is done in another way, such as from scratch.
 
     Raises:
         DataError: The clips cannot be learnt from, or the folder cannot be written.
@@ -77,16 +112,16 @@ def finetune(
     need("finetune")
     options, limits = options or FinetuneOptions(), limits or Settings()
     output = Path(output)
-    if not is_main_process():
+    if not processes().is_main_process:
         progress = _say_nothing
     if (output / "config.json").exists():
         raise DataError(f"{str(output)!r} holds a checkpoint already. Choose another folder, or remove it.")
-    check_options(options)
+    parts.check(options)
     labels = _check_labels(clips, extra)
     split = split_clips(clips, options)
-    learner = prepare_learner(base, labels, clips.multi_label, options, limits)
+    prepared = parts.prepare(base, labels, clips.multi_label, options, limits)
     try:
-        return _run(learner, split, labels, output, options, extra, card or CardText(), limits, progress)
+        return _run(prepared, split, labels, output, options, extra, card or CardText(), limits, progress, parts)
     except (OSError, SafetensorError) as error:
         # NumPy, PyTorch and safetensors each say in a way of their own that a file ends too early.
         reason = (isinstance(error, OSError) and error.strerror) or "a file could not be written to its end"
@@ -121,7 +156,7 @@ def _check_labels(clips: LabelledClips, extra: Sequence[LabelledClips]) -> tuple
 
 
 def _run(
-    learner: Learner,
+    prepared: PreparedModel,
     split: Split,
     labels: tuple[str, ...],
     output: Path,
@@ -130,39 +165,35 @@ def _run(
     card: CardText,
     limits: Settings,
     progress: Progress,
+    parts: TrainingParts,
 ) -> FinetuneResult:
     work = output / "training"
     work.mkdir(parents=True, exist_ok=True)
     check_same_run(work, options, split, labels)
-    fed = feed(learner, split, work, options, extra, limits, progress)
-    average = WeightAverage(learner.model, options.weight_average) if options.weight_average else None
-    trainer = make_trainer(learner.model, fed, work, options, progress, average)
-    begun = last_state(work)
-    if average and begun:
-        average.load(Path(begun))
-    trainer.train(resume_from_checkpoint=begun)
-    if average:
-        learner.model.load_state_dict(average.model.state_dict())
-    result = FinetuneResult(output, {}, trainer.state.global_step, fed.unreadable)
-    if not is_main_process():
+    data = prepare_data(prepared, split, work, options, extra, limits, progress, parts.data)
+    trainer = parts.trainer()(prepared.model, data, work, options, progress)
+    trainer.train(resume_from_checkpoint=last_state(work))
+    result = FinetuneResult(output, {}, trainer.state.global_step, data.unreadable)
+    if not processes().is_main_process:
         return result
     partial = work / "checkpoint"
     shutil.rmtree(partial, ignore_errors=True)
-    model = save_model(learner, fed.settings, partial, options)
-    metrics = compute_metrics(predict(model, fed.validation), fed.truth, learner.labels, fed.validation_clips, options)
+    model = save_model(prepared, trainer.result, data.settings, partial, options)
+    logits = predict(model, data.validation)
+    metrics = compute_metrics(logits, data.truth, prepared.labels, data.validation_clips, options)
     (partial / "training_log.json").write_text(json.dumps(trainer.state.log_history, indent=1) + "\n", encoding="utf-8")
     write_split(partial / "split.csv", split)
     write_card(
         partial / "README.md",
         card,
         name=output.resolve().name,
-        base=learner.base,
-        labels=learner.labels,
+        base=prepared.base,
+        labels=prepared.labels,
         metrics=metrics,
         facts={
-            "Clips to learn from": f"{fed.n_training}" + (f" and {fed.n_extra} extra" if fed.n_extra else ""),
-            "Clips held out": f"{len(fed.validation_clips)} ({split.how})",
-            "Unreadable clips, skipped": f"{len(fed.unreadable)}",
+            "Clips to learn from": f"{data.n_training}" + (f" and {data.n_extra} extra" if data.n_extra else ""),
+            "Clips held out": f"{len(data.validation_clips)} ({split.how})",
+            "Unreadable clips, skipped": f"{len(data.unreadable)}",
             "Steps": f"{trainer.state.global_step}",
         },
         options=options_as_json(options),
@@ -170,6 +201,6 @@ def _run(
     for file in sorted(partial.iterdir(), key=lambda file: file.name == "config.json"):  # config.json last: it makes
         file.replace(output / file.name)  # the folder a checkpoint
     partial.rmdir()
-    for state in (*work.glob("checkpoint-*"), work / "bank"):
+    for state in (*work.glob("checkpoint-*"), work / "feature_cache"):
         shutil.rmtree(state, ignore_errors=True)
     return replace(result, metrics=metrics)

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ast_demo.finetuning.options import Stage
 
-
-class DrawingOrder:
+class ClipSampler:
     """Which clip is drawn when: a function of the seed and the number of the batch alone.
 
     Args:
         targets: (n_clips, n_labels), above 0 where a label holds.
         extra: (n_clips,), whether a clip is an extra one.
-        stages: Parts of the run.
+        batch_sizes: Clips in each batch of the run.
         balanced: Draw labels by their weight; otherwise each clip comes once in an epoch.
         label_power: Where balanced, a label's weight is the number of its clips, extra ones aside, to this power:
             0 draws each label equally often, 1 each clip.
@@ -27,33 +25,29 @@ class DrawingOrder:
         self,
         targets: np.ndarray,
         extra: np.ndarray,
-        stages: Sequence[Stage],
+        batch_sizes: Sequence[int],
         *,
         balanced: bool,
         label_power: float,
         extra_share: float,
         seed: int,
     ) -> None:
-        self._n_clips, self._stages, self._seed = len(targets), list(stages), seed
+        self._n_clips, self._sizes, self._seed = len(targets), list(batch_sizes), seed
         self._balanced, self._extra_share = balanced, extra_share
-        self._ends = np.cumsum([stage.steps for stage in stages])
-        self._starts = np.cumsum([0] + [stage.steps * stage.batch_size for stage in stages])
+        self._starts = np.cumsum([0, *self._sizes])
         pools = [(np.flatnonzero(on & ~extra), np.flatnonzero(on & extra)) for on in (targets > 0).T]
         self._pools = [(own, others) for own, others in pools if len(own) or len(others)]
         weights = np.array([max(len(own), 1) ** label_power for own, _ in self._pools])
         self._until = np.cumsum(weights) / weights.sum()
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return len(self._sizes)
 
-    def begin(self, index: int) -> tuple[Stage, list[int], np.random.Generator]:
-        """Stage and clips of batch number `index`, and the generator for whatever else is drawn for it."""
-        which = int(np.searchsorted(self._ends, index, side="right"))
-        stage = self._stages[which]
-        into_stage = index - (int(self._ends[which - 1]) if which else 0)
-        first = int(self._starts[which]) + into_stage * stage.batch_size
+    def draw(self, index: int) -> tuple[list[int], np.random.Generator]:
+        """Clips of batch number `index`, and the generator for whatever else is drawn for it."""
         rng = np.random.default_rng((self._seed, 2, index))
-        return stage, [self._draw(first + i, rng) for i in range(stage.batch_size)], rng
+        first = int(self._starts[index])
+        return [self._draw_one(first + i, rng) for i in range(self._sizes[index])], rng
 
     def draw_partner(self, rng: np.random.Generator) -> int:
         """Any clip, to mix with."""
@@ -61,7 +55,7 @@ class DrawingOrder:
         pool = extra if len(extra) and (not len(own) or rng.random() < self._extra_share) else own
         return int(pool[rng.integers(len(pool))])
 
-    def _draw(self, position: int, rng: np.random.Generator) -> int:
+    def _draw_one(self, position: int, rng: np.random.Generator) -> int:
         if self._balanced:
             return self.draw_partner(rng)
         epoch, place = divmod(position, self._n_clips)

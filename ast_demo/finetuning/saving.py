@@ -15,8 +15,8 @@ from transformers import ASTConfig, ASTForAudioClassification
 from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import DataError
 from ast_demo.features import InputSettings
-from ast_demo.finetuning.distributed import is_main_process
-from ast_demo.finetuning.model import Learner
+from ast_demo.finetuning.distributed import processes
+from ast_demo.finetuning.model import PreparedModel
 from ast_demo.finetuning.options import FinetuneOptions, options_as_json
 from ast_demo.finetuning.split import Split
 
@@ -40,7 +40,7 @@ def check_same_run(work: Path, options: FinetuneOptions, split: Split, labels: S
             f"{str(work.parent)!r} holds an unfinished run with other clips or other options. "
             "Start it again as it was, or choose another folder."
         )
-    if is_main_process():
+    if processes().is_main_process:
         file.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
 
 
@@ -58,14 +58,16 @@ def last_state(work: Path) -> str | None:
     return None
 
 
-def save_model(learner: Learner, settings: InputSettings | None, folder: Path, options: FinetuneOptions) -> nn.Module:
-    """Write configuration, feature extractor and weights; the model as it will be loaded, in float32."""
-    state = {key: value.float() for key, value in learner.model.state_dict().items()}
+def save_model(
+    prepared: PreparedModel, trained: nn.Module, settings: InputSettings | None, folder: Path, options: FinetuneOptions
+) -> nn.Module:
+    """Write configuration, feature extractor and the weights of `trained`; the model as it will be loaded, in float32."""
+    state = {key: value.float() for key, value in trained.state_dict().items()}
     if options.float16_weights:
         state = {key: value.half().float() for key, value in state.items()}
-    model: Any = learner.model
+    model: Any = prepared.model
     if settings:
-        model = ASTForAudioClassification(ASTConfig.from_dict(learner.model.config.to_dict()))
+        model = ASTForAudioClassification(ASTConfig.from_dict(prepared.model.config.to_dict()))
     model.load_state_dict(state)
     model.eval()
     stored = {key: value.half() for key, value in state.items()} if options.float16_weights else state
@@ -78,7 +80,7 @@ def save_model(learner: Learner, settings: InputSettings | None, folder: Path, o
     if settings:
         _write_json(folder / "preprocessor_config.json", _describe_input(settings))
     else:
-        learner.extractor.save_pretrained(folder)
+        prepared.extractor.save_pretrained(folder)
     return model
 
 

@@ -10,20 +10,20 @@ from torch.utils.data import Dataset
 
 from ast_demo.errors import DataError
 from ast_demo.features import InputSettings
-from ast_demo.finetuning.options import FinetuneOptions
+from ast_demo.from_scratch.options import ScratchOptions
 from ast_demo.models import Checkpoint, to_scores
 
 
-class TaughtBatches(Dataset):
+class DistilledBatches(Dataset):
     """Batches of spectrograms, with a teacher's scores mixed into their `labels`.
 
-    The teacher hears the whole of what was drawn, mixed, noisy and masked as it is, also where the learner is shown
-    some columns of it only.
+    The teacher hears the whole of what was drawn, mixed, noisy and masked as it is, also where the model that
+    learns is shown some columns of it only.
 
     Args:
         batches: A `SpectrogramBatches`.
         teacher: Any AST.
-        labels: Of the learner, in the order of its head.
+        labels: Of the model that learns, in the order of its head.
         settings: What the batches are normalised by.
         options: How much the teacher's scores weigh.
 
@@ -37,7 +37,7 @@ class TaughtBatches(Dataset):
         teacher: Checkpoint,
         labels: tuple[str, ...],
         settings: InputSettings,
-        options: FinetuneOptions,
+        options: ScratchOptions,
     ) -> None:
         facts = teacher.facts
         if set(facts.labels) != set(labels):

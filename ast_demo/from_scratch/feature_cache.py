@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from ast_demo.audio import Waveform
-from ast_demo.features import InputSettings, count_samples, log_mel
-from ast_demo.finetuning.augmentation import vary_sound
-from ast_demo.finetuning.options import Augmentation
-
-
-@dataclass(frozen=True)
-class TrainingClip:
-    """What training knows of one clip: log-mel of each version, (frames, n_mels) float16; target (n_labels,)."""
-
-    versions: tuple[np.ndarray, ...]
-    target: np.ndarray
-    extra: bool = False
+from ast_demo.data import LabelledClip
+from ast_demo.features import InputSettings
+from ast_demo.finetuning import FinetuneOptions, Versions, processes, read_versions
+from ast_demo.settings import Settings
 
 
-def make_versions(
-    waveform: Waveform, settings: InputSettings, how: Augmentation, seed: tuple[int, ...]
-) -> tuple[np.ndarray, ...]:
-    """Log-mel of a clip and of its varied copies, (frames, n_mels) float16 each.
+def cached_versions(
+    clips: Sequence[LabelledClip],
+    n_own: int,
+    settings: InputSettings,
+    work: Path,
+    options: FinetuneOptions,
+    limits: Settings,
+    unreadable: list[str],
+) -> list[Versions]:
+    """As `read_versions`, from the disk if a run goes on."""
+    how, folder = options.augmentation, work / "feature_cache"
+    sound = (how.copies, how.speed, how.pitch, how.stretch, how.sound_noise, how.transition, how.clipping)
+    sizes = [(clip.name, len(c) if isinstance(c := clip.source, bytes) else str(c)) for clip in clips]
+    what = json.dumps([sound, options.seed, settings.n_mels, settings.n_frames, n_own, sizes])
+    key = hashlib.sha256(what.encode()).hexdigest()
+    kept = load_versions(folder, key)
+    if kept is not None:
+        unreadable += [
+            f"{clip.name!r} could not be read." for clip, known in zip(clips, kept, strict=True) if not known
+        ]
+        return kept
+    versions = read_versions(clips, n_own, settings, work, options, limits, unreadable)
+    if any(versions) and processes().is_main_process:
+        save_versions(folder, key, versions)
+    return versions
 
-    Each is cut to twice the model's input, to bound the memory.
-    """
-    longest = count_samples(2 * settings.n_frames + 1)
-    rng = np.random.default_rng(seed)
-    sounds = [waveform.samples[:longest]]
-    sounds += [vary_sound(sounds[0], how, rng) for _ in range(how.copies)]
-    return tuple(log_mel(torch.from_numpy(s)[None], settings.n_mels)[0].numpy().astype(np.float16) for s in sounds)
 
-
-def save_bank(folder: Path, key: str, versions: Sequence[Sequence[np.ndarray]]) -> None:
+def save_versions(folder: Path, key: str, versions: Sequence[Sequence[np.ndarray]]) -> None:
     """Keep the log-mel of all clips on the disk, for when a run goes on.
 
     Args:
@@ -50,11 +52,11 @@ def save_bank(folder: Path, key: str, versions: Sequence[Sequence[np.ndarray]]) 
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "values.npy", np.concatenate([version for clip in versions for version in clip]))
     index = {"key": key, "frames": [[len(version) for version in clip] for clip in versions]}
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")  # last: it makes the bank complete
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")  # last: it makes the cache complete
 
 
-def load_bank(folder: Path, key: str) -> list[tuple[np.ndarray, ...]] | None:
-    """What `save_bank` kept under this key, mapped into memory as it is needed; None if there is no such thing."""
+def load_versions(folder: Path, key: str) -> list[tuple[np.ndarray, ...]] | None:
+    """What `save_versions` kept under this key, mapped into memory as it is needed; None if there is no such thing."""
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         values = np.load(folder / "values.npy", mmap_mode="r")
@@ -64,14 +66,3 @@ def load_bank(folder: Path, key: str) -> list[tuple[np.ndarray, ...]] | None:
         return None
     ends = iter(np.cumsum([n for clip in index["frames"] for n in clip]).tolist())
     return [tuple(values[(end := next(ends)) - n : end] for n in clip) for clip in index["frames"]]
-
-
-def measure_statistics(clips: Sequence[TrainingClip]) -> tuple[float, float]:
-    """Mean and standard deviation of the log-mel of the clips as recorded, extra clips and copies left out."""
-    count, total, squares = 0, 0.0, 0.0
-    for clip in clips:
-        if not clip.extra:
-            values = clip.versions[0].astype(np.float64)
-            count, total, squares = count + values.size, total + values.sum(), squares + (values**2).sum()
-    mean = total / count
-    return mean, math.sqrt(max(squares / count - mean**2, 1e-12))

@@ -11,17 +11,27 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from ast_demo.errors import DataError
-from ast_demo.finetuning.model_card import CardText
-from ast_demo.finetuning.options import PRESETS, Augmentation, FinetuneOptions, Stage
+from ast_demo.finetuning import (
+    FINETUNING,
+    Augmentation,
+    CardText,
+    FinetuneOptions,
+    TrainingParts,
+    choose_options,
+    read_changes,
+)
+from ast_demo.from_scratch.options import ScratchOptions, Stage
+from ast_demo.from_scratch.parts import FROM_SCRATCH
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe file: what to start from, how to train, and what the model card says."""
+    """What to start from, how to train, what the model card says, and what is done as from scratch."""
 
     base: str | PretrainedConfig
     options: FinetuneOptions
     card: CardText
+    parts: TrainingParts = FROM_SCRATCH
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -46,7 +56,7 @@ def read_recipe(path: str | Path) -> Recipe:
             options["stages"] = tuple(Stage(**stage) for stage in options["stages"])
         if "augmentation" in options:
             options["augmentation"] = Augmentation(**options["augmentation"])
-        return Recipe(_read_base(content), FinetuneOptions(**options), CardText(**content.get("card", {})))
+        return Recipe(_read_base(content), ScratchOptions(**options), CardText(**content.get("card", {})))
     except (TypeError, ValueError, KeyError) as error:
         raise DataError(f"The recipe {str(path)!r} makes no sense: {error}.") from None
 
@@ -60,7 +70,7 @@ def _read_base(content: dict[str, Any]) -> str | PretrainedConfig:
     return AutoConfig.for_model(config.pop("model_type", "audio-spectrogram-transformer"), **config)
 
 
-def choose_options(
+def choose_recipe(
     base: str | None,
     recipe_file: str | Path | None,
     preset: str,
@@ -79,18 +89,10 @@ def choose_options(
         raise DataError(
             "Expected either a base to start from (--base) or a configuration to train from scratch (--from-config)."
         )
-    if preset not in PRESETS:
-        raise DataError(f"There is no preset {preset!r}. Expected {' or '.join(map(repr, PRESETS))}.")
-    recipe = Recipe(str(base), PRESETS[preset], CardText()) if recipe_file is None else read_recipe(recipe_file)
-    validation: dict[str, list[str]] = {}
-    for pair in hold_out:
-        column, separator, value = pair.partition("=")
-        if not separator or not column or not value:
-            raise DataError(f"Expected COLUMN=VALUE to hold out by, such as fold=4; got {pair!r}.")
-        validation.setdefault(column, []).append(value)
-    changes = {name: value for name, value in asked.items() if value is not None}
+    options = choose_options(preset, asked, hold_out)
+    if recipe_file is None:
+        return Recipe(str(base), options, CardText(), FINETUNING)
+    recipe, changes = read_recipe(recipe_file), read_changes(asked, hold_out)
     if {"epochs", "batch_size"} & changes.keys():
         changes["stages"] = ()  # a recipe's own course gives way
-    if validation:
-        changes["validation"] = validation
     return replace(recipe, options=replace(recipe.options, **changes))

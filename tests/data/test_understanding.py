@@ -12,7 +12,7 @@ import soundfile
 from ast_demo.data import ReadingOptions, map_labels, read_label_map, read_labelled_clips
 from ast_demo.errors import DataError
 from ast_demo.evaluation import evaluate
-from ast_demo.finetuning.options import Augmentation, FinetuneOptions, Stage
+from ast_demo.finetuning.options import Augmentation, FinetuneOptions
 from ast_demo.finetuning.run import finetune
 from ast_demo.finetuning.split import read_split
 from ast_demo.models import load_checkpoint
@@ -21,7 +21,7 @@ from tests.data.making import make, write
 from tests.data.test_layouts import esc50, fsd50k
 from tests.tiny import build_model, save, save_tiny
 
-QUICK = FinetuneOptions(stages=(Stage(2, 4),), evaluations=1, augmentation=Augmentation())
+QUICK = FinetuneOptions(epochs=1, batch_size=4, evaluations=1, augmentation=Augmentation())
 
 
 def speech_commands(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from ast_demo import cli
 from ast_demo.errors import DataError
 from ast_demo.finetuning.publishing import push_to_hub
 from tests.clips import REPOSITORY
-from tests.finetuning.test_run import make_data
+from tests.finetuning.making import make_data
 from tests.tiny import TINY, save_tiny
 
 RECIPE = {

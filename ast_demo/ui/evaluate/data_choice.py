@@ -22,7 +22,7 @@ from ast_demo.data import (
     read_labelled_clips_of_visitor,
 )
 from ast_demo.errors import DataError
-from ast_demo.finetuning.split import keep_held_out
+from ast_demo.finetuning import keep_held_out
 from ast_demo.models import find_checkpoint
 from ast_demo.settings import Settings
 from ast_demo.ui import components

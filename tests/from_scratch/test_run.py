@@ -1,4 +1,4 @@
-"""Training on a few tones: what comes out loads everywhere, what is killed goes on, what is wrong is said."""
+"""Training on a few tones from scratch: what comes out loads everywhere, what is killed goes on, what is wrong is said."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from transformers import ASTConfig, ASTForAudioClassification, AutoModelForAudioClassification, Wav2Vec2Config
 
@@ -24,39 +24,32 @@ from ast_demo.data.clips import LabelledClip, LabelledClips
 from ast_demo.data.reading import read_labelled_clips
 from ast_demo.errors import CheckpointError, DataError
 from ast_demo.features.log_mel import InputSettings, compute_spectrograms, log_mel
-from ast_demo.finetuning.augmentation import FLOOR, choose_columns, place_event, vary_sound, vary_spectrogram
-from ast_demo.finetuning.batches import SpectrogramBatches
-from ast_demo.from_scratch.distillation import TaughtBatches
-from ast_demo.from_scratch.feature_cache import TrainingClip, load_bank, make_versions, save_bank
+from ast_demo.finetuning.augmentation import FLOOR, place_event
+from ast_demo.finetuning.clip_versions import TrainingClip
+from ast_demo.finetuning.options import ESC50, Augmentation, FinetuneOptions
+from ast_demo.finetuning.positions import grid_of
+from ast_demo.finetuning.run import FINETUNING, FinetuneResult, finetune
+from ast_demo.finetuning.scores import predict
+from ast_demo.finetuning.split import keep_held_out, read_split
+from ast_demo.from_scratch.column_batches import ColumnBatches, choose_columns
+from ast_demo.from_scratch.distillation import DistilledBatches
+from ast_demo.from_scratch.feature_cache import load_versions, save_versions
 from ast_demo.from_scratch.muon import MuonWithAdamW, orthogonalise
-from ast_demo.finetuning.options import ESC50, Augmentation, FinetuneOptions, Stage
-from ast_demo.from_scratch.recipe import choose_options, read_recipe
-from ast_demo.finetuning.run import finetune
-from ast_demo.finetuning.sampler import DrawingOrder
-from ast_demo.finetuning.scores import predict, soft_loss
-from ast_demo.from_scratch.small_ast import (
-    ColumnAst,
-    embed_columns,
-    grid_of,
-    interpolate_positions,
-    make_positions,
-    start_from_scratch,
-)
-from ast_demo.finetuning.split import keep_held_out, read_split, split_clips
-from ast_demo.finetuning.trainer import learning_rate_at
+from ast_demo.from_scratch.options import ScratchOptions, Stage
+from ast_demo.from_scratch.parts import FROM_SCRATCH, staged_batch_sizes
+from ast_demo.from_scratch.recipe import choose_recipe, read_recipe
+from ast_demo.from_scratch.small_ast import ColumnAst, embed_columns, make_positions, start_from_scratch
 from ast_demo.from_scratch.weight_average import WeightAverage
 from ast_demo.metrics import share_interval
 from ast_demo.models.loading import load_checkpoint
-from tests.clips import REPOSITORY, noise, tone, waveform
+from tests.clips import REPOSITORY
+from tests.finetuning.making import make_data
+from tests.finetuning.test_parts import STRONG, sampler_of, training_clips
 from tests.tiny import TINY, build_model, save, save_tiny
 
 MELS, FRAMES = 43, 89  # of the tiny configuration
 CONFIG = ASTConfig(**TINY, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-STRONG = Augmentation(
-    copies=1, speed=0.1, pitch=1, stretch=0.1, sound_noise=0.5, transition=0.3, clipping=0.3, gain_db=20, tilt_db=6,
-    warp=0.1, time_warp=0.1, placement=0.5, noise=0.5, crop=0.3, mixup=0.4, mask_bins=5, mask_frames=5,
-)  # fmt: skip
-QUICK = FinetuneOptions(
+QUICK = ScratchOptions(
     stages=(Stage(20, 8, 6), Stage(10, 8)),
     learning_rate=3e-3,
     muon_learning_rate=0.02,
@@ -71,16 +64,9 @@ QUICK = FinetuneOptions(
 AVERAGED = replace(QUICK, weight_average=0.8, metric="")
 
 
-def make_data(folder: Path, labels: dict[str, float], n: int = 8, seconds: float = 0.5) -> Path:
-    """A folder per label of tones near a frequency, over a little noise."""
-    rng = np.random.default_rng(0)
-    for label, hz in labels.items():
-        (folder / label).mkdir(parents=True)
-        for i in range(n):
-            sound = tone(hz * rng.uniform(0.9, 1.1), seconds, level=rng.uniform(0.1, 0.6))
-            sound = sound + noise(seconds, seed=i, level=0.003)
-            soundfile.write(folder / label / f"{label}{i}.wav", sound, 16_000)
-    return folder
+def train(*arguments: Any, **options: Any) -> FinetuneResult:
+    """From scratch, or from a checkpoint by the same means."""
+    return finetune(*arguments, parts=FROM_SCRATCH, **options)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +78,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> LabelledClips:
 def trained(tones: LabelledClips, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float], list[str]]:
     lines: list[str] = []
     folder = tmp_path_factory.mktemp("trained") / "tones"
-    result = finetune(tones, CONFIG, folder, replace(QUICK, float16_weights=True), progress=lines.append)
+    result = train(tones, CONFIG, folder, replace(QUICK, float16_weights=True), progress=lines.append)
     assert result.steps == 30
     return folder, result.metrics, lines
 
@@ -148,7 +134,7 @@ def test_statistics_are_those_of_the_training_split(trained: tuple, tones: Label
     sounds = [read_audio(clip.source).samples for clip in tones.clips if split[clip.name] == "training"]
     values = torch.cat([log_mel(torch.from_numpy(sound)[None], MELS)[0] for sound in sounds]).double()
     settings = load_checkpoint(folder).facts.input
-    # The bank of training spectrograms is held in half precision.
+    # Training spectrograms are held in half precision.
     assert settings.mean == pytest.approx(float(values.mean()), abs=1e-3)
     assert settings.std == pytest.approx(float(values.std()), abs=1e-3)
 
@@ -189,13 +175,12 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path, to
     script = textwrap.dedent(
         f"""
         import sys, time
-        from ast_demo.finetuning.run import finetune
         from ast_demo.data import read_labelled_clips
-        from tests.finetuning.test_run import AVERAGED, CONFIG
+        from tests.from_scratch.test_run import AVERAGED, CONFIG, train
         def progress(line):
             print(line, flush=True)
             if line.startswith("Step 20 of 30") and "accuracy" in line: time.sleep({{pause}})
-        finetune(read_labelled_clips({str(data)!r}), CONFIG, sys.argv[1], AVERAGED, progress=progress)
+        train(read_labelled_clips({str(data)!r}), CONFIG, sys.argv[1], AVERAGED, progress=progress)
         """
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
@@ -214,11 +199,11 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path, to
     # The state of step 20 was not written yet, and what a kill may leave of it must not mislead.
     (tmp_path / "killed" / "training" / "checkpoint-20").mkdir(exist_ok=True)
     lines: list[str] = []
-    went_on = finetune(tones, CONFIG, tmp_path / "killed", AVERAGED, progress=lines.append)
+    went_on = train(tones, CONFIG, tmp_path / "killed", AVERAGED, progress=lines.append)
     assert [line.split()[1] for line in lines if line.startswith("Step") and "accuracy" in line] == ["20", "30", "30"][
         : len([line for line in lines if line.startswith("Step") and "accuracy" in line])
     ]
-    straight = finetune(tones, CONFIG, tmp_path / "straight", AVERAGED, progress=lambda _: None)
+    straight = train(tones, CONFIG, tmp_path / "straight", AVERAGED, progress=lambda _: None)
     assert went_on.steps == straight.steps == 30
     weights = [
         ASTForAudioClassification.from_pretrained(tmp_path / name).state_dict() for name in ("killed", "straight")
@@ -235,9 +220,9 @@ def test_an_unfinished_run_refuses_other_options(tmp_path: Path, tones: Labelled
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        finetune(tones, CONFIG, folder, QUICK, progress=stop)
+        train(tones, CONFIG, folder, QUICK, progress=stop)
     with pytest.raises(DataError, match="unfinished run with other clips or other options"):
-        finetune(tones, CONFIG, folder, replace(QUICK, learning_rate=1e-4), progress=lambda _: None)
+        train(tones, CONFIG, folder, replace(QUICK, learning_rate=1e-4), progress=lambda _: None)
 
 
 # Starting from a checkpoint
@@ -246,7 +231,7 @@ def test_an_unfinished_run_refuses_other_options(tmp_path: Path, tones: Labelled
 def test_a_base_with_the_same_labels_keeps_its_head(trained: tuple, tones: LabelledClips, tmp_path: Path) -> None:
     folder, before, _ = trained
     options = FinetuneOptions(
-        stages=(Stage(1, 4),), learning_rate=1e-12, validation_share=0.25, augmentation=Augmentation()
+        epochs=1, batch_size=18, learning_rate=1e-12, validation_share=0.25, augmentation=Augmentation()
     )
     after = finetune(tones, folder, tmp_path / "again", options, progress=lambda _: None)
     assert after.metrics["loss"] == pytest.approx(before["loss"], rel=1e-3)
@@ -273,10 +258,10 @@ def test_a_tiny_wav2vec2_goes_the_same_way(tones: LabelledClips, tmp_path: Path)
         conv_kernel=(10, 16), num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2, num_feat_extract_layers=2,
         classifier_proj_size=12, mask_time_prob=0.0,
     )  # fmt: skip
-    options = FinetuneOptions(
+    options = ScratchOptions(
         epochs=1, batch_size=6, learning_rate=1e-3, validation_share=0.25, augmentation=Augmentation()
     )
-    result = finetune(tones, config, tmp_path / "speech", options, progress=lambda _: None)
+    result = train(tones, config, tmp_path / "speech", options, progress=lambda _: None)
     assert result.steps == 3
     model = AutoModelForAudioClassification.from_pretrained(tmp_path / "speech")
     assert model.config.id2label == {0: "2", 1: "high", 2: "low"}
@@ -288,7 +273,7 @@ def test_several_labels_are_learnt_with_a_yes_or_no_each(tones: LabelledClips, t
     both = tuple(
         replace(clip, labels=(*clip.labels, "odd") if i % 2 else clip.labels) for i, clip in enumerate(tones.clips)
     )
-    result = finetune(
+    result = train(
         LabelledClips("two", both), CONFIG, tmp_path / "many", replace(QUICK, metric="map"), progress=lambda _: None
     )
     assert json.loads((tmp_path / "many" / "config.json").read_text())["problem_type"] == "multi_label_classification"
@@ -297,61 +282,6 @@ def test_several_labels_are_learnt_with_a_yes_or_no_each(tones: LabelledClips, t
 
 
 # Splitting
-
-
-def made_clips(*columns: dict[str, str], labels: str = "ab") -> LabelledClips:
-    return LabelledClips(
-        "made", tuple(LabelledClip(f"{i}.wav", b"", (labels[i % len(labels)],), c) for i, c in enumerate(columns))
-    )
-
-
-def test_groups_stay_together() -> None:
-    clips = made_clips(*({"speaker": f"s{i // 4}"} for i in range(20)))
-    split = split_clips(clips, FinetuneOptions(group_column="speaker", validation_share=0.4))
-    sides = [{clip.columns["speaker"] for clip in side} for side in (split.training, split.validation)]
-    assert len(sides[1]) == 2
-    assert not sides[0] & sides[1]
-
-
-def test_values_of_columns_are_held_out() -> None:
-    clips = made_clips({"fold": "1"}, {"fold": "1"}, {"fold": "4"}, {"voice": "x"}, {"voice": "y"}, {"voice": "y"})
-    split = split_clips(clips, FinetuneOptions(validation={"fold": ["4"], "voice": ["x"]}))
-    assert [clip.name for clip in split.validation] == ["2.wav", "3.wav"]
-
-
-def test_the_data_s_own_split_is_kept() -> None:
-    clips = made_clips(*({"split": name} for name in ("train", "train", "validation", "validation", "test")))
-    split = split_clips(clips, FinetuneOptions())
-    assert [len(side) for side in (split.training, split.validation, split.test)] == [2, 2, 1]
-
-
-@pytest.mark.parametrize(
-    ("clips", "options", "message"),
-    [
-        (made_clips(*[{}] * 5, labels="abbbb"), FinetuneOptions(), "The label 'a' has one clip"),
-        (made_clips(*[{"split": "test"}] * 4), FinetuneOptions(), "no training split; the splits are test"),
-        (
-            made_clips(*[{"fold": "1"}] * 4),
-            FinetuneOptions(validation={"fold": ["5"]}),
-            "No clip has fold = '5' .* the values are 1",
-        ),
-        (
-            made_clips(*[{"fold": "1"}] * 4),
-            FinetuneOptions(validation={"take": ["5"]}),
-            "no column 'take' .* the columns are fold",
-        ),
-        (
-            made_clips(*[{"fold": "1"}] * 4),
-            FinetuneOptions(validation={"fold": ["1"]}),
-            "No clips are left to learn from",
-        ),
-        (made_clips(*[{"fold": "1"}] * 4), FinetuneOptions(group_column="fold"), "the same value of 'fold'"),
-        (made_clips({"f": "1"}, {"f": "2"}), FinetuneOptions(validation={"f": ["2"]}), "'b' has no clip to learn from"),
-    ],
-)
-def test_splits_that_cannot_be_are_refused(clips: LabelledClips, options: FinetuneOptions, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        split_clips(clips, options)
 
 
 # Wrong data
@@ -363,7 +293,7 @@ def test_unreadable_clips_are_listed_and_skipped(tmp_path: Path) -> None:
     (data / "high" / "empty.wav").write_bytes(b"")
     lines: list[str] = []
     options = replace(QUICK, stages=(Stage(2, 4),), evaluations=1)
-    result = finetune(read_labelled_clips(data), CONFIG, tmp_path / "out", options, progress=lines.append)
+    result = train(read_labelled_clips(data), CONFIG, tmp_path / "out", options, progress=lines.append)
     assert sorted("text.wav" in message for message in result.unreadable) == [False, True]
     assert sum(line.startswith("Skipped: ") for line in lines) == 2
 
@@ -373,7 +303,7 @@ def test_a_label_without_readable_clips_is_an_error(tmp_path: Path) -> None:
     for i in range(4):
         (data / "high" / f"high{i}.wav").write_text("not audio")
     with pytest.raises(DataError, match="The label 'high' has no readable clip to learn from"):
-        finetune(read_labelled_clips(data), CONFIG, tmp_path / "out", QUICK, progress=lambda _: None)
+        train(read_labelled_clips(data), CONFIG, tmp_path / "out", QUICK, progress=lambda _: None)
     assert not (tmp_path / "out" / "config.json").exists()
 
 
@@ -386,10 +316,10 @@ def test_a_full_disk_leaves_nothing_that_looks_like_a_checkpoint(
     monkeypatch.setattr("ast_demo.finetuning.run.write_card", full)
     options = replace(QUICK, stages=(Stage(1, 4),), evaluations=1)
     with pytest.raises(DataError, match=r"cannot be written to .*: No space left on device"):
-        finetune(tones, CONFIG, tmp_path / "out", options, progress=lambda _: None)
+        train(tones, CONFIG, tmp_path / "out", options, progress=lambda _: None)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["training"]
     monkeypatch.undo()
-    assert finetune(tones, CONFIG, tmp_path / "out", options, progress=lambda _: None).steps == 1  # it goes on
+    assert train(tones, CONFIG, tmp_path / "out", options, progress=lambda _: None).steps == 1  # it goes on
 
 
 @pytest.mark.parametrize("most_bytes", [8_000, 100_000, 180_000], ids=["spectrograms", "weights", "optimiser"])
@@ -402,7 +332,7 @@ def test_files_that_cannot_be_written_to_their_end_are_told_in_a_sentence(
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
     try:
         with pytest.raises(DataError, match=r"^The checkpoint cannot be written to .*\.$"):
-            finetune(tones, CONFIG, tmp_path / "out", options, progress=lambda _: None)
+            train(tones, CONFIG, tmp_path / "out", options, progress=lambda _: None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["training"]
@@ -427,10 +357,10 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_read(tones: Labell
     ]
     for arguments, error, message in expected:
         with pytest.raises(error, match=message):
-            finetune(*arguments, progress=lambda _: None)
+            train(*arguments, progress=lambda _: None)
     stranger = LabelledClips("more", (LabelledClip("x.wav", b"", ("bell",)),))
     with pytest.raises(DataError, match="extra clips of 'more' have the label 'bell'"):
-        finetune(tones, CONFIG, out, QUICK, extra=[stranger], progress=lambda _: None)
+        train(tones, CONFIG, out, QUICK, extra=[stranger], progress=lambda _: None)
     assert not out.exists()
 
 
@@ -461,18 +391,20 @@ def test_a_model_s_configuration_is_a_recipe(tmp_path: Path) -> None:
     recipe = read_recipe(tmp_path / "config.json")
     assert isinstance(recipe.base, Wav2Vec2Config)
     assert recipe.base.hidden_size == 16
-    assert recipe.options == FinetuneOptions()
+    assert recipe.options == ScratchOptions()
+    assert recipe.parts == FROM_SCRATCH
 
 
 def test_a_command_line_changes_what_it_names_and_nothing_else() -> None:
     asked = {"epochs": 3, "seed": None, "learning_rate": 2e-4}
-    chosen = choose_options("somewhere", None, "esc50", asked, ["fold=4", "fold=5", "speaker=theo"])
+    chosen = choose_recipe("somewhere", None, "esc50", asked, ["fold=4", "fold=5", "speaker=theo"])
     assert chosen.base == "somewhere"
+    assert chosen.parts == FINETUNING
     held_out = {"fold": ["4", "5"], "speaker": ["theo"]}
     assert chosen.options == replace(ESC50, epochs=3, learning_rate=2e-4, validation=held_out)
     recipe = REPOSITORY / "recipes" / "sounds-and-digits-16-16.json"
-    assert choose_options(None, recipe, "default", {"seed": 7}).options.stages
-    assert choose_options(None, recipe, "default", {"epochs": 2}).options.stages == ()
+    assert choose_recipe(None, recipe, "default", {"seed": 7}).options.stages
+    assert choose_recipe(None, recipe, "default", {"epochs": 2}).options.stages == ()
 
 
 @pytest.mark.parametrize(
@@ -486,7 +418,7 @@ def test_a_command_line_changes_what_it_names_and_nothing_else() -> None:
 )
 def test_command_lines_that_make_no_sense_are_refused(arguments: tuple, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        choose_options(*arguments)
+        choose_recipe(*arguments)
 
 
 # The parts
@@ -517,25 +449,6 @@ def test_positions_tell_every_patch_apart() -> None:
     waves = make_positions(grid_of(CONFIG), 34)
     distances = torch.cdist(waves, waves) + 10 * torch.eye(len(waves))
     assert distances.min() > 0.1
-
-
-def test_interpolated_positions_follow_the_places() -> None:
-    old = grid_of(CONFIG)
-    new = grid_of(ASTConfig(**{**TINY, "frequency_stride": 2, "time_stride": 3, "max_length": 71}))
-    field = torch.zeros(1, 2 + old.n_patches, 2)
-    field[0, :2] = 7.0
-    for frequency in range(old.n_frequency):
-        for time_ in range(old.n_time):
-            field[0, old.token(frequency, time_)] = torch.tensor(
-                [3.0 * frequency, 5.0 * time_]
-            )  # the start in bins, frames
-    moved = interpolate_positions(field, old, new)
-    assert moved[0, :2].eq(7.0).all()
-    for frequency in range(new.n_frequency):
-        for time_ in range(new.n_time):
-            expected = [min(2.0 * frequency, 36.0), min(3.0 * time_, 80.0)]
-            assert moved[0, new.token(frequency, time_)].tolist() == pytest.approx(expected, abs=1e-4)
-    torch.testing.assert_close(interpolate_positions(field, old, old), field)
 
 
 def test_muon_is_torch_s_muon() -> None:
@@ -574,15 +487,6 @@ def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
         assert 0.6 < values.min() < values.max() < 1.3
 
 
-def test_learning_rate_rises_stays_and_falls() -> None:
-    options = FinetuneOptions(warmup=0.1, decay=0.5)
-    factors = [learning_rate_at(step, 100, options) for step in range(101)]
-    assert factors[0] == pytest.approx(0.1)
-    assert factors[9:51] == [1.0] * 42
-    assert factors[75] == pytest.approx(0.5)
-    assert factors[100] == 0
-
-
 def test_averaged_weights_by_hand(tmp_path: Path) -> None:
     model = torch.nn.Linear(1, 1, bias=False)
     average, expected = WeightAverage(model, 0.75), None
@@ -598,83 +502,46 @@ def test_averaged_weights_by_hand(tmp_path: Path) -> None:
     assert model.weight.item() == 7.0
 
 
-def test_losses_by_hand() -> None:
-    logits = torch.tensor([[0.0, math.log(3.0)]])  # softmax 1/4, 3/4; the second sigmoid is 3/4
-    assert float(soft_loss(logits, torch.tensor([[0.0, 1.0]]), 0.0, False)) == pytest.approx(-math.log(0.75))
-    assert float(soft_loss(logits, torch.tensor([[0.5, 0.5]]), 0.0, False)) == pytest.approx(-math.log(0.25 * 0.75) / 2)
-    by_hand = -(math.log(0.5) + math.log(0.75)) / 2
-    assert float(soft_loss(logits, torch.tensor([[0.0, 1.0]]), 0.0, True)) == pytest.approx(by_hand)
-
-
-def bank(n: int = 6, seconds: float = 0.3) -> list[TrainingClip]:
-    settings = InputSettings(MELS, FRAMES)
-    targets = np.eye(3, dtype=np.float32)
-    sounds = [waveform(tone(400 * (i + 1), seconds) + noise(seconds, i, 0.01)) for i in range(n)]
-    return [
-        TrainingClip(make_versions(sound, settings, STRONG, (0, i)), targets[i % 3], i >= 4)
-        for i, sound in enumerate(sounds)
-    ]
-
-
-def test_the_bank_gives_back_what_was_kept_under_the_same_key(tmp_path: Path) -> None:
-    versions = [clip.versions for clip in bank(3)]
+def test_the_cache_gives_back_what_was_kept_under_the_same_key(tmp_path: Path) -> None:
+    versions = [clip.versions for clip in training_clips(3)]
     versions.insert(1, ())  # a clip that cannot be read
-    save_bank(tmp_path / "bank", "key", versions)
-    kept = load_bank(tmp_path / "bank", "key")
+    save_versions(tmp_path / "cache", "key", versions)
+    kept = load_versions(tmp_path / "cache", "key")
     assert kept is not None
     assert [len(clip) for clip in kept] == [2, 0, 2, 2]
     for before, after in zip(versions, kept, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
-    assert load_bank(tmp_path / "bank", "another key") is None
-    assert load_bank(tmp_path / "nowhere", "key") is None
+    assert load_versions(tmp_path / "cache", "another key") is None
+    assert load_versions(tmp_path / "nowhere", "key") is None
 
 
-def make_batches(how: Augmentation, stages: tuple[Stage, ...], seed: int = 0) -> SpectrogramBatches:
-    clips = bank()
-    order = DrawingOrder(
-        np.stack([clip.target for clip in clips]), np.array([clip.extra for clip in clips]), stages,
-        balanced=True, label_power=0.0, extra_share=0.5, seed=seed,
-    )  # fmt: skip
-    return SpectrogramBatches(clips, order, InputSettings(MELS, FRAMES, -6.0, 5.0), grid_of(CONFIG), how, seed)
+def column_batches(how: Augmentation, stages: tuple[Stage, ...], seed: int = 0) -> ColumnBatches:
+    clips: list[TrainingClip] = training_clips()
+    sampler = sampler_of(clips, staged_batch_sizes(ScratchOptions(stages=stages), len(clips)), seed)
+    settings = InputSettings(MELS, FRAMES, -6.0, 5.0)
+    return ColumnBatches(clips, sampler, settings, how, seed, grid_of(CONFIG), stages)
 
 
-def test_a_batch_is_a_function_of_seed_and_number() -> None:
+def test_stages_have_batches_and_columns_of_their_own() -> None:
     stages = (Stage(3, 4, 5), Stage(2, 2))
-    first, second, other = (make_batches(STRONG, stages, seed) for seed in (0, 0, 1))
+    first, second = (column_batches(STRONG, stages) for _ in range(2))
     assert len(first) == 5
     backwards = {i: second[i] for i in reversed(range(5))}
     for i in range(5):
         for key, value in first[i].items():
             assert torch.equal(value, backwards[i][key]), (i, key)
-    assert not torch.equal(first[0]["input_values"], other[0]["input_values"])
     assert [set(first[i]) - {"input_values", "labels"} for i in (0, 4)] == [{"columns"}, set()]
     assert first[0]["columns"].shape == (4, 5)
-    assert all(batch["labels"].sum(dim=1).allclose(torch.ones(len(batch["labels"]))) for batch in backwards.values())
-
-
-def test_without_augmentation_training_sees_what_inference_sees() -> None:
-    batch = make_batches(Augmentation(), (Stage(1, 6),))[0]
-    settings = InputSettings(MELS, FRAMES, -6.0, 5.0)
-    seen = {
-        tuple(
-            compute_spectrograms([waveform(tone(400 * (i + 1), 0.3) + noise(0.3, i, 0.01))], settings)[0]
-            .values[5]
-            .round(2)
-        )
-        for i in range(6)
-    }
-    copies = sum(tuple(values[5].numpy().round(2)) in seen for values in batch["input_values"])
-    assert copies >= 1  # the bank holds a varied copy beside each clip; rows that were not varied must be found
-    assert batch["input_values"][:, -1].allclose(torch.tensor(settings.padding_value))
+    assert [len(first[i]["labels"]) for i in range(5)] == [4, 4, 4, 2, 2]
 
 
 def test_targets_are_in_part_what_a_teacher_says_of_the_same_inputs(tmp_path: Path) -> None:
     labels = ("c", "a", "b")
     model = build_model(labels=("a", "b", "c"), problem_type="single_label_classification")
     teacher = load_checkpoint(save(model, tmp_path / "teacher", mean=-4.0, std=3.0))
-    settings, options = InputSettings(MELS, FRAMES, -6.0, 5.0), FinetuneOptions(teacher_share=0.25)
-    plain = make_batches(STRONG, (Stage(2, 4, 5),))
-    taught = TaughtBatches(plain, teacher, labels, settings, options)
+    settings, options = InputSettings(MELS, FRAMES, -6.0, 5.0), ScratchOptions(teacher_share=0.25)
+    plain = column_batches(STRONG, (Stage(2, 4, 5),))
+    taught = DistilledBatches(plain, teacher, labels, settings, options)
     assert len(taught) == 2
     for i in range(2):
         before, after = plain[i], taught[i]
@@ -685,33 +552,13 @@ def test_targets_are_in_part_what_a_teacher_says_of_the_same_inputs(tmp_path: Pa
             scores = model(((log_mels + 4) / 6).float()).logits.softmax(dim=1)[:, [2, 0, 1]]
         torch.testing.assert_close(after["labels"], 0.75 * before["labels"] + 0.25 * scores, rtol=1e-4, atol=1e-5)
     with pytest.raises(DataError, match="a teacher with the labels of the data; 'teacher' has others"):
-        TaughtBatches(plain, teacher, ("a", "b", "d"), settings, options)
+        DistilledBatches(plain, teacher, ("a", "b", "d"), settings, options)
     with pytest.raises(DataError, match="that reads 90 frames of 43 mel bins; 'teacher' does not"):
-        TaughtBatches(plain, teacher, labels, replace(settings, n_frames=90), options)
-
-
-def test_every_clip_comes_once_in_an_epoch() -> None:
-    targets = np.eye(2, dtype=np.float32)[[0, 1, 0, 0, 1]]
-    order = DrawingOrder(
-        targets, np.zeros(5, bool), (Stage(5, 2),), balanced=False, label_power=0.0, extra_share=0.5, seed=3
-    )  # fmt: skip
-    drawn = [clip for i in range(5) for clip in order.begin(i)[1]]
-    assert sorted(drawn[:5]) == sorted(drawn[5:]) == [0, 1, 2, 3, 4]
-    assert drawn[:5] != drawn[5:]
-
-
-def test_draws_follow_the_weights_of_labels_and_extra_clips() -> None:
-    targets = np.eye(2, dtype=np.float32)[[0] * 16 + [1] * 4]
-    extra = np.arange(20) >= 18  # two of the four clips of the second label
-    order = DrawingOrder(targets, extra, (Stage(1, 4000),), balanced=True, label_power=0.5, extra_share=0.25, seed=0)
-    drawn = np.array(order.begin(0)[1])
-    # Weights: the roots of 16 and 2. Deviation of a share of 4000 draws: below 0.008.
-    assert (drawn < 16).mean() == pytest.approx(4 / (4 + math.sqrt(2)), abs=0.03)
-    assert (drawn >= 18).sum() / (drawn >= 16).sum() == pytest.approx(0.25, abs=0.06)
+        DistilledBatches(plain, teacher, labels, replace(settings, n_frames=90), options)
 
 
 def test_chosen_columns_hold_the_event() -> None:
-    batches = make_batches(replace(STRONG, placement=1.0, crop=0.0), (Stage(1, 1, 8),))
+    batches = column_batches(replace(STRONG, placement=1.0, crop=0.0), (Stage(1, 1, 8),))
     rng = np.random.default_rng(0)
 
     event = np.full((23, MELS), 2.0, np.float32)
@@ -726,41 +573,3 @@ def test_chosen_columns_hold_the_event() -> None:
         assert placed.values[: placed.start].max(initial=FLOOR) == pytest.approx(FLOOR)
     assert len(starts) > 20
     assert len(batches) == 1
-
-
-def test_sound_is_varied_repeatably_and_the_global_generators_are_left_alone() -> None:
-    sound = tone(440, 0.5).astype(np.float32)
-    np.random.seed(5)
-    before = np.random.get_state()[1].copy()
-    varied = [vary_sound(sound, STRONG, np.random.default_rng(seed)) for seed in (0, 0, 1)]
-    assert np.array_equal(varied[0], varied[1])
-    assert varied[0].shape != varied[2].shape or not np.allclose(varied[0], varied[2])
-    assert np.array_equal(np.random.get_state()[1], before)
-    assert all(np.abs(v).max() <= 1 and v.dtype == np.float32 for v in varied)
-
-
-def test_a_bent_and_trimmed_ramp_is_a_part_of_the_ramp() -> None:
-    ramp = np.repeat(np.linspace(-8, 0, 60, dtype=np.float32)[:, None], MELS, axis=1)
-    bent = [
-        vary_spectrogram(ramp, Augmentation(time_bend=0.5), np.random.default_rng(seed))[:, 0] for seed in range(20)
-    ]
-    assert all(len(one) == 60 and (np.diff(one) >= 0).all() for one in bent)
-    assert all(one[[0, -1]] == pytest.approx([-8, 0], abs=1e-4) for one in bent)
-    middles = np.array([one[30] for one in bent])
-    assert middles.min() < -4.3 and middles.max() > -3.7, "the middle moves to either side"
-    for seed in range(20):
-        part = vary_spectrogram(ramp, Augmentation(trim=0.1), np.random.default_rng(seed))[:, 0]
-        assert 48 <= len(part) <= 60
-        assert np.isin(part, ramp[:, 0]).all() and (np.diff(part) > 0).all()
-
-
-def test_a_random_equaliser_is_smooth_and_no_louder_than_asked() -> None:
-    flat = np.full((20, MELS), -5, np.float32)
-    flat[10:] = FLOOR
-    for seed in range(20):
-        varied = vary_spectrogram(flat, Augmentation(equaliser_db=8), np.random.default_rng(seed))
-        assert (varied[10:] == np.float32(FLOOR)).all(), "digital silence stays what it is"
-        decibels = (varied[0] + 5) * 10 / math.log(10)
-        assert np.abs(decibels).max() <= 8 + 1e-4
-        assert np.abs(np.diff(decibels)).max() <= 8 * math.pi * 7 / (MELS - 1) + 1e-4  # the slope of seven half waves
-        assert np.ptp(decibels) > 0
