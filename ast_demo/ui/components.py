@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -29,6 +29,10 @@ class Tab:
 
 # Events that run a model, by how long they take: each kind shares a limit of how many run at a time.
 MODEL, LONG, EVALUATION = "model", "long", "evaluation"
+
+# What comes later is laid out from the start, and hidden: mounted only when it is needed, part after part, it would push
+# about what is seen already.
+HIDDEN: Literal["hidden"] = "hidden"
 
 _WATCH = """
     const place = document.querySelector(props.place) ?? document.body;
@@ -174,7 +178,7 @@ def picture(elem_id: str, alt: str, *, visible: bool = False) -> gr.Image:
         type="filepath",
         format="png",
         interactive=False,
-        visible=visible,
+        visible=visible or HIDDEN,
         show_label=False,
         container=False,
         buttons=["download", "fullscreen"],

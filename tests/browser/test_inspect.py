@@ -169,7 +169,7 @@ def test_of_a_recording_that_is_cut_off_what_is_there_is_read_and_told(
     visitor.upload(path)
     visitor.wait_for_result()
     assert_scores(visitor, path)
-    expect(visitor.page.locator("#message")).to_contain_text("The recording is cut off or damaged")
+    expect(visitor.page.locator("#scores")).to_contain_text("The recording is cut off or damaged")
 
 
 def test_a_silent_recording_is_told_beside_its_scores(visitor: Visitor, tmp_path: Path) -> None:
@@ -177,18 +177,18 @@ def test_a_silent_recording_is_told_beside_its_scores(visitor: Visitor, tmp_path
     path.write_bytes(encode(np.zeros(32_000), 16_000, "wav", "PCM_16"))
     visitor.upload(path)
     visitor.wait_for_result()
-    expect(visitor.page.locator("#message")).to_contain_text("The recording is silent")
+    expect(visitor.page.locator("#scores .warning")).to_contain_text("silent")
 
 
 def test_a_file_that_is_too_large_is_refused_with_its_limit(visitor: Visitor, tmp_path: Path) -> None:
     path = tmp_path / "large.wav"
     path.write_bytes(encode(noise(200.0), 16_000, "wav", "PCM_16"))  # 6.4 MB
     visitor.upload(path)
-    toast = visitor.page.get_by_test_id("toast-body")
-    expect(toast).to_contain_text('exceed the maximum allowed size of 4.8 Mb: "large.wav"', timeout=WAIT_MS)
-    visitor.complaints.clear()  # of the refused request
+    refused = visitor.page.locator(".too-large")
+    expect(refused).to_have_text("“large.wav” has 6.4 MB. At most 5 MB are accepted here: choose a smaller file.")
     visitor.upload(sample_clips(20)[12])
     visitor.wait_for_result()
+    expect(refused).to_have_count(0)
 
 
 # What comes out

@@ -27,12 +27,37 @@ _COUNT_SHIFTS = """
 """
 
 
-def test_little_moves_while_the_page_loads(new_visitor: Callable[..., Visitor]) -> None:
-    visitor = new_visitor(1440, 900)
+@SIZES
+def test_little_moves_while_the_page_loads(size: tuple[int, int], new_visitor: Callable[..., Visitor]) -> None:
+    visitor = new_visitor(*size)
     visitor.page.add_init_script(_COUNT_SHIFTS)
     visitor.open()
+    expect(visitor.page.locator("#welcome h2")).to_be_visible(timeout=WAIT_MS)
     visitor.page.wait_for_timeout(1500)
     assert visitor.page.evaluate("() => window.shifted") < 0.1
+
+
+@SIZES
+def test_little_moves_when_a_clip_is_shown(size: tuple[int, int], new_visitor: Callable[..., Visitor]) -> None:
+    """And nothing under the pointer: the next sample is where it was."""
+    visitor = new_visitor(*size)
+    page = visitor.page
+    page.add_init_script(_COUNT_SHIFTS)
+    visitor.open()
+    button = page.locator("#samples").get_by_role("button", name="rooster", exact=True)
+    button.scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)
+    before, _ = button.bounding_box(), page.evaluate("() => { window.shifted = 0; }")
+    for _ in range(2):
+        shown = visitor.source("rollout")
+        button.click()
+        visitor.wait_for_result(instead_of=shown)
+        expect(page.locator("#map-remarks p").first).to_be_attached(timeout=2 * WAIT_MS)
+        page.wait_for_timeout(500)
+        assert page.evaluate("() => window.shifted") < 0.1
+        assert button.bounding_box() == {key: pytest.approx(value, abs=2) for key, value in before.items()}
+        button = page.locator("#samples").get_by_role("button", name="rain", exact=True)
+        before = button.bounding_box()
 
 
 @SIZES

@@ -147,13 +147,12 @@ def change_depth(tab: Widgets, visit: Visit, layers: int) -> dict[Any, object]:
 def clear(tab: Widgets, error: AstDemoError | None = None) -> dict[Any, object]:
     """The tab without a clip."""
     values: dict[Any, object] = dict.fromkeys(tab.outputs, gr.skip())
-    values |= dict.fromkeys(
-        [*tab.pictures.values(), tab.controls, tab.facts_panel, tab.downloads_panel, tab.patch.column, tab.timeline.column],
-        gr.update(visible=False),
-    )  # fmt: skip
+    values |= dict.fromkeys(tab.pictures.values(), gr.update(value=None, visible=components.HIDDEN))
     return values | {
-        **explain.hide(tab.why),
-        **hear.show(tab.halves, visible=False),
+        **explain.empty(tab.why),
+        **hear.empty(tab.halves),
+        tab.timeline.picture: None,
+        tab.patch.column: gr.update(visible=False),
         tab.side.message: alert(error) if error else "",
         tab.side.scores: html.scores_table([]),
         tab.side.label: gr.update(value=None),
@@ -177,13 +176,10 @@ def fill(tab: Widgets, page: Page) -> dict[Any, object]:
         **_pictures(tab, shown),
         **timeline.fill(tab.timeline, page),
         **explain.begin(tab.why, page),
-        **hear.show(tab.halves, visible=True),
+        **hear.empty(tab.halves),
         tab.patch.column: gr.update(visible=False),
-        tab.controls: gr.update(visible=True),
         tab.depth: gr.update(maximum=facts.n_layers, value=facts.n_layers),
-        tab.facts_panel: gr.update(visible=True),
         tab.facts: facts_of.facts_table(one, timeline.describe_shown(page)),
-        tab.downloads_panel: gr.update(visible=True),
         tab.downloads: files.files_in(shown.folder),
     }
 
@@ -193,7 +189,9 @@ def _pictures(tab: Widgets, shown: Shown) -> dict[Any, object]:
     paths = {name: shown.folder / f"{name}.png" for name in tab.pictures}
     is_there = {name: path.is_file() for name, path in paths.items()}
     return {
-        picture: gr.update(value=str(paths[name]) if is_there[name] else None, visible=is_there[name])
+        picture: gr.update(
+            value=str(paths[name]) if is_there[name] else None, visible=is_there[name] or components.HIDDEN
+        )
         for name, picture in tab.pictures.items()
     }
 

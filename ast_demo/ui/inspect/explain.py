@@ -39,9 +39,6 @@ def map_choices() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Panel:
-    """Components that the tab shows and hides."""
-
-    box: gr.Column
     method: gr.Dropdown
     label: gr.Dropdown
     against: gr.Dropdown
@@ -54,7 +51,7 @@ class Panel:
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.box, self.method, self.label, self.against, self.picture, self.remarks, *self.card]
+        return [self.method, self.label, self.against, self.picture, self.remarks, *self.card]
 
     @property
     def card(self) -> list[Any]:
@@ -62,8 +59,8 @@ class Panel:
 
 
 def build_panel() -> Panel:
-    """Lay out the panel, hidden. Must be called inside a `gr.Blocks`."""
-    with gr.Column(visible=False, elem_id="why") as box:
+    """Lay out the panel. Must be called inside a `gr.Blocks`."""
+    with gr.Column(elem_id="why"):
         with gr.Row(equal_height=True):
             method = gr.Dropdown(map_choices(), label="Map", elem_id="map")
             label = gr.Dropdown([], label="Why this label", elem_id="why-label", min_width=140)
@@ -81,29 +78,27 @@ def build_panel() -> Panel:
             curves = components.picture(
                 "picture-trust", "Deletion and insertion curves of the map, of loudness, of chance"
             )
-    return Panel(box, method, label, against, picture, remarks, go, stop, verdict, curves)
+    return Panel(method, label, against, picture, remarks, go, stop, verdict, curves)
 
 
-def hide(panel: Panel) -> dict[Any, object]:
-    return {**no_card(panel), panel.box: gr.update(visible=False), panel.picture: None, panel.remarks: ""}
+def empty(panel: Panel) -> dict[Any, object]:
+    """The panel without a map."""
+    return {**no_card(panel), panel.picture: None, panel.remarks: ""}
 
 
 def begin(panel: Panel, page: Page) -> dict[Any, object]:
     """The panel for what is shown, before there is a map of it."""
     shown = page.ready
     if shown is None:
-        return hide(panel)
+        return empty(panel)
     method, label, against = _asked(page, shown)
     labels = [(one.replace("_", " "), one) for one in shown.inspection.checkpoint.labels]
     of_a_label = METHODS[method].needs_label
     return {
-        **no_card(panel),
-        panel.box: gr.update(visible=True),
+        **empty(panel),
         panel.method: method,
         panel.label: gr.update(choices=labels, value=label, interactive=of_a_label),
         panel.against: gr.update(choices=[("nobody else", ""), *labels], value=against, interactive=of_a_label),
-        panel.picture: None,
-        panel.remarks: "",
     }
 
 
@@ -127,6 +122,8 @@ def make(panel: Panel, downloads: gr.Files, checkpoints: CheckpointCache, visit:
     if old is not None and old.asked == asked:
         if page.map_look != page.look:
             yield from _show_map(panel, downloads, visit, page, old)
+        else:  # where another map was begun meanwhile, how far it came stands there
+            yield {panel.remarks: _remarks(old)}
         return
     method, label, against = asked
     inspection, prepared = shown.inspection, dict(old.prepared) if old else {}
@@ -177,8 +174,12 @@ def _show_map(
         panel.against: against,
         panel.picture: str(written[0]),
         downloads: [*files.files_in(page.shown.folder), *map(str, written)],
-        panel.remarks: "".join(f"<p>{escape(text)}</p>" for text in cautions(new.relevance, new.inspection)),
+        panel.remarks: _remarks(new),
     }
+
+
+def _remarks(of: Explained) -> str:
+    return "".join(f"<p>{escape(text)}</p>" for text in cautions(of.relevance, of.inspection))
 
 
 def ask_card(panel: Panel, visit: Visit) -> dict[Any, object]:
@@ -187,37 +188,57 @@ def ask_card(panel: Panel, visit: Visit) -> dict[Any, object]:
     if page.map is None or page.map.asked != _asked(page, page.map):
         return {panel.verdict: "<p>There is no map yet to put to the test.</p>"}
     visit.change(testing=True)
-    return {panel.go: gr.update(interactive=False), panel.stop: gr.update(interactive=True), panel.verdict: ""}
+    return _running(panel)
 
 
 def test(panel: Panel, checkpoints: CheckpointCache, visit: Visit) -> Iterator[dict[Any, object]]:
     """Put the map that is shown to the test, if that is wanted."""
-    yield {panel.go: gr.skip()}
     page = visit.value
     shown, now = page.ready, page.map
     if shown is None or now is None or not page.testing:
+        yield {panel.go: gr.skip()}
         return
+    yield _running(panel)
     try:
         loaded = checkpoints.load(page.checkpoint)
         for news in follow(lambda tell: measure_trust(now.relevance, now.inspection, loaded, tell)):
-            if isinstance(news, Done):
-                while visit.still(page, CARD):  # once, or once more if the look changes while it is drawn
-                    look = visit.value.look
-                    drawn = _show_card(panel, news.result, now, look)
-                    if visit.change_if(replace(page, look=look), (*CARD, "look"), card=news.result, testing=False):
-                        yield drawn
-            elif visit.still(page, CARD):
+            if not isinstance(news, Done) and visit.still(page, CARD):
                 yield {panel.verdict: f"<p>{escape(_progress('Running the model', *news))}</p>"}
-            else:
-                return
+            while isinstance(news, Done) and visit.still(page, CARD):  # once more if the look changes while it is drawn
+                look = visit.value.look
+                drawn = _show_card(panel, news.result, now, look)
+                if visit.change_if(replace(page, look=look), (*CARD, "look"), card=news.result, testing=False):
+                    yield drawn
+                    return
+            if not visit.still(page, CARD):
+                break
     except AstDemoError as error:
         if visit.change_if(page, CARD, testing=False):
             yield {**no_card(panel), panel.verdict: alert(error)}
+            return
+    # What was told of this test may still be on its way to the page, behind what cleared it: this comes after it.
+    yield _running(panel) if visit.value.testing else _stopped(panel, page, visit)
 
 
 def stop_test(panel: Panel, visit: Visit) -> dict[Any, object]:
+    page = visit.value
     visit.change(testing=False)
-    return {**no_card(panel), panel.verdict: "<p>Stopped.</p>"}
+    return _stopped(panel, page, visit)
+
+
+def _running(panel: Panel) -> dict[Any, object]:
+    """The card while a map is put to the test."""
+    return {
+        **no_card(panel),
+        panel.go: gr.update(interactive=False),
+        panel.stop: gr.update(interactive=True),
+    }
+
+
+def _stopped(panel: Panel, page: Page, visit: Visit) -> dict[Any, object]:
+    """The card after a test that did not come to its end: of the map that is still shown, or of one that is not."""
+    same = visit.still(page, (name for name in CARD if name != "testing"))
+    return {**no_card(panel), panel.verdict: "<p>Stopped.</p>" if same else ""}
 
 
 def wire(
@@ -283,7 +304,7 @@ def no_card(panel: Panel) -> dict[Any, object]:
         panel.go: gr.update(interactive=True),
         panel.stop: gr.update(interactive=False),
         panel.verdict: "",
-        panel.curves: gr.update(value=None, visible=False),
+        panel.curves: gr.update(value=None, visible=components.HIDDEN),
     }
 
 

@@ -33,12 +33,12 @@ class Panel:
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.accordion, self.scores, *self.players.values(), *self.pictures.values()]
+        return [self.scores, *self.players.values(), *self.pictures.values()]
 
 
 def build_panel() -> Panel:
-    """Lay out the panel, hidden and folded. Must be called inside a `gr.Blocks`."""
-    with gr.Accordion("Hear what the model heard", open=False, visible=False, elem_id="hear") as accordion:
+    """Lay out the panel, folded. Must be called inside a `gr.Blocks`."""
+    with gr.Accordion("Hear what the model heard", open=False, elem_id="hear") as accordion:
         gr.HTML(_WHAT, elem_classes="caution")
         keep = gr.Slider(
             10,
@@ -110,11 +110,10 @@ def split(panel: Panel, checkpoints: CheckpointCache, visit: Visit) -> dict[Any,
     return values if visit.still(page, HALVES) else {panel.scores: gr.skip()}
 
 
-def show(panel: Panel, visible: bool) -> dict[Any, Any]:
-    """The panel for another clip, without its halves."""
-    values: dict[Any, Any] = {panel.accordion: gr.update(visible=visible), panel.scores: ""}
-    values |= dict.fromkeys(panel.players.values())
-    return values | {picture: gr.update(value=None, visible=False) for picture in panel.pictures.values()}
+def empty(panel: Panel) -> dict[Any, Any]:
+    """The panel without the halves of a clip."""
+    values: dict[Any, Any] = {panel.scores: "", **dict.fromkeys(panel.players.values())}
+    return values | {picture: gr.update(value=None, visible=components.HIDDEN) for picture in panel.pictures.values()}
 
 
 def fill(panel: Panel, inspection: Inspection, halves: Halves, look: Look) -> dict[Any, Any]:

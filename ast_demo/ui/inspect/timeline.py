@@ -22,7 +22,6 @@ from ast_demo.ui.messages import alert
 
 @dataclass(frozen=True)
 class Panel:
-    column: gr.Column
     picture: gr.Image
     window: gr.Slider
     note: gr.HTML
@@ -30,12 +29,12 @@ class Panel:
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.column, self.picture, self.window, self.note, self.stop]
+        return [self.picture, self.window, self.note, self.stop]
 
 
 def build_panel() -> Panel:
-    """Lay out the panel, hidden. Must be called inside a `gr.Blocks`."""
-    with gr.Column(visible=False, elem_id="timeline") as column:
+    """Lay out the panel; the style sheet shows it while it has a picture. Must be called inside a `gr.Blocks`."""
+    with gr.Column(elem_id="timeline"):
         picture = components.picture(
             "picture-timeline",
             "The best labels along the whole recording; click a time to see its window",
@@ -45,7 +44,7 @@ def build_panel() -> Panel:
             window = gr.Slider(1, 2, step=1, label="Window", elem_id="window", min_width=260)
             stop = gr.Button("Stop", size="sm", elem_id="stop-timeline", scale=0, min_width=120)
         note = gr.HTML(elem_id="timeline-note", elem_classes="caution")
-    return Panel(column, picture, window, note, stop)
+    return Panel(picture, window, note, stop)
 
 
 def begin(recording: Waveform, first: Inspection, checkpoint: Checkpoint, look: Look) -> Recording | None:
@@ -60,10 +59,9 @@ def begin(recording: Waveform, first: Inspection, checkpoint: Checkpoint, look: 
 def fill(panel: Panel, page: Page) -> dict[Any, Any]:
     """The panel for what is shown; hidden where that has no windows."""
     if page.recording is None:
-        return {panel.column: gr.update(visible=False)}
+        return {panel.picture: None}
     n, window_s = len(page.recording.starts), page.recording.timeline.windows[0].end_s
     return {
-        panel.column: gr.update(visible=True),
         panel.window: gr.update(
             maximum=n, value=page.window + 1, label=f"Window of {window_s:.2f} s, 1 to {n}"
         ),
@@ -80,7 +78,7 @@ def draw(panel: Panel, page: Page) -> dict[Any, Any]:
     return {
         panel.picture: files.write_picture(page.look, "timeline", figure),
         panel.note: _note(now, page.window),
-        panel.stop: gr.update(visible=page.listening and not now.is_complete),
+        panel.stop: gr.update(visible=(page.listening and not now.is_complete) or components.HIDDEN),
     }
 
 
@@ -98,6 +96,8 @@ def follow(panel: Panel, checkpoints: CheckpointCache, settings: Settings, visit
         for known in follow_windows(recording, loaded, page.recording.timeline):
             now = replace(page.recording, timeline=known)
             if not visit.change_if(page, WINDOWS, recording=now):
+                if not visit.value.listening:  # the last picture may still be on its way, with the button
+                    yield {panel.stop: gr.update(visible=components.HIDDEN)}
                 return
             yield draw(panel, replace(page, recording=now))
     except AstDemoError as error:
@@ -108,7 +108,7 @@ def follow(panel: Panel, checkpoints: CheckpointCache, settings: Settings, visit
 def stop(visit: Visit) -> dict[str, Any]:
     """The visitor has heard enough; the windows that are known stay. Returns the update of the button."""
     visit.change(listening=False)
-    return gr.update(visible=False)
+    return gr.update(visible=components.HIDDEN)
 
 
 def window_under(recording: Recording, look: Look, x: float) -> int:

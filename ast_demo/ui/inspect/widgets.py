@@ -35,7 +35,11 @@ class Side:
 
 @dataclass(frozen=True)
 class Widgets:
-    """The tab: its side, and the wide column from top to bottom."""
+    """The tab: its side, and the wide column from top to bottom.
+
+    While the welcome is there, the style sheet shows nothing else in the wide column. All of it is laid out from the
+    start: mounted part after part, it would push about what is seen already.
+    """
 
     side: Side
     eyes: gr.HTML  # say that the place of the pictures has changed
@@ -44,22 +48,19 @@ class Widgets:
     timeline: timeline.Panel
     pictures: dict[str, gr.Image]
     why: explain.Panel
-    controls: gr.Column
     depth: gr.Slider
     zoom: gr.Checkbox
     patch: patch_panel.Panel
     halves: hear.Panel
-    facts_panel: gr.Accordion
     facts: gr.HTML
-    downloads_panel: gr.Accordion
     downloads: gr.Files
 
     @property
     def outputs(self) -> list[Any]:
         """All that changes when another clip is shown."""
         one, side = self, self.side
-        mine = [side.message, side.scores, side.label, one.welcome, *one.pictures.values(), one.controls, one.depth]
-        mine += [one.facts_panel, one.facts, one.downloads_panel, one.downloads]
+        mine = [side.message, side.scores, side.label, one.welcome, *one.pictures.values(), one.depth]
+        mine += [one.facts, one.downloads]
         panels: list[Any] = [one.timeline, one.why, one.patch, one.halves]
         return list(dict.fromkeys([*mine, *(output for panel in panels for output in panel.outputs)]))
 
@@ -102,16 +103,16 @@ def _build_pictures(side: Side) -> Widgets:
         if name == "rollout":  # what speaks for the label comes first
             why = explain.build_panel()
         pictures[name] = components.picture(f"picture-{name.replace('_', '-')}", alt)
-    with gr.Column(visible=False, elem_id="controls") as controls:
+    with gr.Column(elem_id="controls"):
         with gr.Row(equal_height=True):
             depth = gr.Slider(1, 12, step=1, label="Depth: layers of the rollout", elem_id="depth", min_width=260)
             zoom = gr.Checkbox(label="Zoom to the clip", elem_id="zoom", min_width=160)
         gr.HTML(_CAUTION, elem_classes="caution")
     patch = patch_panel.build_panel(pictures["patch_grid"])
     halves = hear.build_panel()
-    with gr.Accordion("What the model was fed", open=True, visible=False, elem_id="facts") as facts_panel:
+    with gr.Accordion("What the model was fed", open=True, elem_id="facts"):
         facts = gr.HTML()
-    with gr.Accordion("Downloads", open=False, visible=False, elem_id="downloads") as downloads_panel:
+    with gr.Accordion("Downloads", open=False, elem_id="downloads"):
         downloads = gr.Files(interactive=False, show_label=False)
     return Widgets(
         side,
@@ -121,14 +122,11 @@ def _build_pictures(side: Side) -> Widgets:
         along,
         pictures,
         why,
-        controls,
         depth,
         zoom,
         patch,
         halves,
-        facts_panel,
         facts,
-        downloads_panel,
         downloads,
     )
 

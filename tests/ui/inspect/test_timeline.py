@@ -15,6 +15,7 @@ from ast_demo.inspection.inspection import inspect
 from ast_demo.inspection.windows import cut_window, window_starts
 from ast_demo.models.cache import CheckpointCache
 from ast_demo.settings import Settings
+from ast_demo.ui.components import HIDDEN
 from ast_demo.ui.inspect import timeline
 from ast_demo.ui.inspect.events import ask_window
 from ast_demo.ui.inspect.visit import Page, Shown
@@ -30,7 +31,7 @@ def test_who_moves_on_ends_the_work_and_it_goes_on_from_there(tmp_path: Path, mo
     checkpoints = CheckpointCache(Settings())
     recording, checkpoint = read_audio(path), checkpoints.load(tiny)
     n = len(window_starts(len(recording.samples), checkpoint))
-    panel = timeline.Panel("column", "picture", "window", "note", "stop")  # names do for components
+    panel = timeline.Panel("picture", "window", "note", "stop")  # names do for components
 
     first = inspect(cut_window(recording, checkpoint, 0), checkpoint)
     begun = timeline.begin(recording, first, checkpoint, look)
@@ -45,8 +46,8 @@ def test_who_moves_on_ends_the_work_and_it_goes_on_from_there(tmp_path: Path, mo
     assert list(next(steps)) == [panel.note]  # nothing new, but not nothing: Gradio would empty the panel
     assert panel.picture in next(steps)
     assert 1 < len(visit.value.recording.timeline.windows) < n
-    assert timeline.stop(visit) == gr.update(visible=False)
-    assert list(steps) == []
+    assert timeline.stop(visit) == gr.update(visible=HIDDEN)
+    assert list(steps) == [{panel.stop: gr.update(visible=HIDDEN)}]  # after the last picture, which had shown it again
     assert [list(step) for step in follow()] == [[panel.note]]  # until something else is asked for
 
     known = len(visit.value.recording.timeline.windows)
