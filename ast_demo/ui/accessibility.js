@@ -5,12 +5,14 @@
     let last = null; // what has the focus, or had it until Gradio took it away
     let around = []; // its ancestors, as it may be gone from the page by then
     let silent = false; // a dropdown that hears of its focus would open
+    let asleep = null; // what has its focus back and was not told of it: a dropdown takes nothing that is typed until it is
 
     const seen = (element) => element.isConnected && element.getClientRects().length > 0;
     const takes = (element) => seen(element) && !element.disabled && element.tabIndex >= 0;
 
     document.addEventListener("focusin", (event) => {
         last = event.target;
+        asleep = silent ? last : null;
         around = [];
         for (let outer = last.parentElement; outer; outer = outer.parentElement) around.push(outer);
     });
@@ -23,6 +25,13 @@
         element.focus({ preventScroll: true });
         silent = false;
     };
+
+    const wake = (event) => {
+        if (!asleep || event.target !== asleep || event.key === "Tab") return;
+        asleep = null;
+        event.target.dispatchEvent(new FocusEvent("focus"));
+    };
+    for (const use of ["keydown", "input", "pointerdown"]) document.addEventListener(use, wake, true);
 
     const giveBack = () => {
         const active = document.activeElement;
