@@ -22,7 +22,7 @@ from ast_demo.settings import Settings
 from ast_demo.ui import components, files, html
 from ast_demo.ui.accessibility import answer_for_ears
 from ast_demo.ui.background import Done, follow
-from ast_demo.ui.latest import Latest
+from ast_demo.ui.latest import Latest, ends_with_nothing
 from ast_demo.ui.messages import alert
 
 _PICTURES = {
@@ -146,6 +146,7 @@ def ask(
     return visit
 
 
+@ends_with_nothing
 def show(
     tab: Widgets,
     checkpoints: CheckpointCache,

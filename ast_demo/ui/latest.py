@@ -4,15 +4,23 @@ Gradio gives an event its inputs as they were when it began, and lets what it gi
 meanwhile. So what must not be out of date is one frozen value in a `Latest`, one for each visitor, which the events of
 a tab share. Whoever asks for something writes it there at once. Whoever works keeps the value that they began with,
 and shows nothing any more once the fields that their result is of have changed.
+
+When a generator ends, Gradio gives the page the last of its updates once more, which then may lie over a newer answer.
+So each of them `ends_with_nothing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import wraps
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
+import gradio as gr
+
+Asked = ParamSpec("Asked")
+Update = dict[Any, Any]  # values of components
 Value = TypeVar("Value")  # a frozen dataclass
 
 
@@ -47,3 +55,14 @@ class Latest(Generic[Value]):
                 return False
             self._value = replace(self._value, **fields)  # type: ignore[type-var]
             return True
+
+
+def ends_with_nothing(handler: Callable[Asked, Iterator[Update]]) -> Callable[Asked, Iterator[Update]]:
+    """The same updates, and one at last that changes nothing."""
+
+    @wraps(handler)
+    def quiet(*args: Asked.args, **kwargs: Asked.kwargs) -> Iterator[Update]:
+        yield from handler(*args, **kwargs)
+        yield gr.skip()
+
+    return quiet

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 
-from ast_demo.ui.latest import Latest
+import gradio as gr
+
+from ast_demo.ui.latest import Latest, ends_with_nothing
 
 
 @dataclass(frozen=True)
@@ -49,3 +53,26 @@ def test_no_change_is_lost_among_threads() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(count, range(500)))
     assert latest.value.count == 500
+
+
+def test_gradio_leaves_a_page_alone_for_the_last_that_is_nothing() -> None:
+    """What Gradio sends when a generator ends is its last update once more: of all of them, nothing."""
+
+    async def updates() -> list:
+        with gr.Blocks(analytics_enabled=False) as page:  # in an event loop: without one, Gradio leaves its own open
+            first, second = gr.Textbox(), gr.Textbox()
+
+            @ends_with_nothing
+            def tell() -> Iterator[dict]:
+                yield {first: "3", second: "begun"}
+
+            gr.Button().click(tell, None, [first, second])
+        told, iterator = [], None
+        while True:
+            answer = await page.process_api(page.fns[0], [], iterator=iterator)
+            iterator = answer["iterator"]
+            if not answer["is_generating"]:
+                return told
+            told.append(answer["data"])
+
+    assert asyncio.run(updates()) == [["3", "begun"], [gr.skip(), gr.skip()]]

@@ -22,6 +22,7 @@ from ast_demo.ui.inspect import explain, hear, patch_panel, timeline
 from ast_demo.ui.inspect import facts as facts_of
 from ast_demo.ui.inspect.visit import PICTURES, ROLLOUT, WINDOW, Page, Shown, Visit
 from ast_demo.ui.inspect.widgets import Widgets
+from ast_demo.ui.latest import ends_with_nothing
 from ast_demo.ui.messages import alert
 
 # Of another clip or window, nothing that was chosen or made for the last one holds.
@@ -64,6 +65,7 @@ def ask_look(visit: Visit, seen_by: dict[str, Any] | None, zoomed: bool) -> Visi
     return visit
 
 
+@ends_with_nothing
 def show(
     tab: Widgets, checkpoints: CheckpointCache, settings: Settings, visit: Visit, progress: gr.Progress = gr.Progress()
 ) -> Iterator[dict[Any, object]]:
@@ -112,6 +114,7 @@ def show(
             files.forget(replaced.folder if replaced else None)
 
 
+@ends_with_nothing
 def redraw(tab: Widgets, visit: Visit) -> Iterator[dict[Any, object]]:
     """Draw what is shown in the look that is asked for, unless it is."""
     yield {tab.facts: gr.skip()}

@@ -29,6 +29,7 @@ from ast_demo.settings import Settings
 from ast_demo.ui import components, files, html
 from ast_demo.ui.background import Done, follow
 from ast_demo.ui.inspect.visit import CARD, MAP, Explained, Page, Shown, Visit
+from ast_demo.ui.latest import ends_with_nothing
 from ast_demo.ui.messages import alert
 
 
@@ -111,6 +112,7 @@ def ask(panel: Panel, visit: Visit, method: str, label: str, against: str) -> di
     return {**no_card(panel), panel.label: of_a_label, panel.against: of_a_label}
 
 
+@ends_with_nothing
 def make(panel: Panel, downloads: gr.Files, checkpoints: CheckpointCache, visit: Visit) -> Iterator[dict[Any, object]]:
     """Make the map that is wanted of what is shown, unless it is there; drawn anew if only the look has changed."""
     yield {panel.remarks: gr.skip()}
@@ -191,6 +193,7 @@ def ask_card(panel: Panel, visit: Visit) -> dict[Any, object]:
     return _running(panel)
 
 
+@ends_with_nothing
 def test(panel: Panel, checkpoints: CheckpointCache, visit: Visit) -> Iterator[dict[Any, object]]:
     """Put the map that is shown to the test, if that is wanted."""
     page = visit.value

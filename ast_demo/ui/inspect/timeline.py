@@ -17,6 +17,7 @@ from ast_demo.models import Checkpoint, CheckpointCache
 from ast_demo.settings import Settings
 from ast_demo.ui import components, files
 from ast_demo.ui.inspect.visit import WINDOWS, Page, Recording, Visit
+from ast_demo.ui.latest import ends_with_nothing
 from ast_demo.ui.messages import alert
 
 
@@ -82,6 +83,7 @@ def draw(panel: Panel, page: Page) -> dict[Any, Any]:
     }
 
 
+@ends_with_nothing
 def follow(panel: Panel, checkpoints: CheckpointCache, settings: Settings, visit: Visit) -> Iterator[dict[Any, Any]]:
     """Listen to the windows that are still unknown, and show the timeline grow."""
     yield {panel.note: gr.skip()}  # Gradio empties the outputs of a generator that yields nothing

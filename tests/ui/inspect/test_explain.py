@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from ast_demo.audio import read_audio
@@ -45,7 +46,8 @@ def visit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Visit:
 def shown_after(updates: Iterator[dict[Any, object]], page: dict[Any, Any]) -> dict[Any, Any]:
     """What stands on a page once these have come, one after the other."""
     for update in updates:
-        page = page | {name: value for name, value in update.items() if value != {"__type__": "update"}}
+        if update != gr.skip():
+            page = page | {name: value for name, value in update.items() if value != gr.skip()}
     return page
 
 
