@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 _BINS = 15  # of the calibration error, as is usual
+_SIGNIFICANT = 0.05  # p below which a difference is not put down to chance, as is usual
 # What people call the numbers of `metrics.json`, in the order in which they are shown.
 TITLES = {
     "clips": "clips",
@@ -153,7 +154,7 @@ def compare_correctness(first: np.ndarray, second: np.ndarray, names: tuple[str,
     Returns:
         difference (second less first, in accuracy), low and high (95 % bootstrap interval, percentile method, 5,000
         resamples of the clips, seeded), p (McNemar's exact test: of the clips on which only one is right, is it each
-        as often?), and a sentence.
+        as often?), and a sentence, which calls one better where p is below 0.05.
     """
     from scipy.stats import binomtest, bootstrap
 
@@ -186,6 +187,6 @@ def _in_words(difference: float, low: float, high: float, p: float, names: tuple
     points = (
         f"{abs(difference) * 100:.1f} points (95 % interval {low * 100:.1f} to {high * 100:.1f}, McNemar p = {p:.2g})"
     )
-    if low > 0:
+    if p < _SIGNIFICANT:
         return f"{winner} is better than {loser} by {points}."
     return f"{winner} is ahead of {loser} by {points}; that may be chance."

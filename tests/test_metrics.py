@@ -133,10 +133,20 @@ def test_mcnemar_is_the_exact_two_sided_sign_test_of_the_clips_on_which_only_one
     assert compared["difference"] == pytest.approx(7 / 36)
     assert compared["p"] == pytest.approx(2 * binom.cdf(2, 11, 0.5))
     assert 0 < compared["low"] < 7 / 36 < compared["high"]
-    assert compared["sentence"].startswith("B is better than A by 19.4 points (95 % interval ")
+    # 0.065: the words say what McNemar's test says, though the interval leaves 0 out.
+    assert compared["sentence"].startswith("B is ahead of A by 19.4 points (95 % interval ")
+    assert compared["sentence"].endswith("McNemar p = 0.065); that may be chance.")
     swapped = compare_correctness(second, first, ("B", "A"))
     assert swapped["difference"] == -compared["difference"]
-    assert swapped["sentence"].startswith("B is better than A by 19.4 points (95 % interval ")
+    assert swapped["sentence"].startswith("B is ahead of A by 19.4 points (95 % interval ")
+
+
+@pytest.mark.parametrize(("gains", "losses"), [(9, 2), (10, 2), (5, 0), (6, 0), (40, 25), (42, 23)])
+def test_one_is_called_better_where_p_is_below_a_twentieth(gains: int, losses: int) -> None:
+    first, second = outcomes((gains, False, True), (losses, True, False), (30, True, True))
+    compared = compare_correctness(first, second, ("A", "B"))
+    assert (" is better than " in compared["sentence"]) == (compared["p"] < 0.05)
+    assert ("may be chance" in compared["sentence"]) == (compared["p"] >= 0.05)
 
 
 def test_the_interval_is_about_that_of_the_normal_approximation() -> None:
