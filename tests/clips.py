@@ -67,15 +67,18 @@ def noise(seconds: float, seed: int = 0, level: float = 0.1) -> np.ndarray:
     return samples.clip(-1, 1).astype(np.float32)
 
 
-def encode(samples: np.ndarray, rate: int, container: str, codec: str) -> bytes:
+def encode(samples: np.ndarray, rate: int, container: str, codec: str, options: dict[str, str] | None = None) -> bytes:
     """A recording as a file's bytes: by libsndfile for the formats that it writes, else by FFmpeg's libraries.
 
     Args:
         samples: (n,) or (n, channels).
         container: "wav", "aiff", "flac", "mp3", "ogg" for libsndfile; "mp4", "webm", "adts", … for FFmpeg.
         codec: libsndfile's subtype in capitals, or FFmpeg's encoder in small letters.
+        options: Of FFmpeg's container.
     """
-    return (_encode_with_soundfile if codec.isupper() else _encode_with_pyav)(samples, rate, container, codec)
+    if codec.isupper():
+        return _encode_with_soundfile(samples, rate, container, codec)
+    return _encode_with_pyav(samples, rate, container, codec, options)
 
 
 def _encode_with_soundfile(samples: np.ndarray, rate: int, container: str, codec: str) -> bytes:
@@ -84,13 +87,15 @@ def _encode_with_soundfile(samples: np.ndarray, rate: int, container: str, codec
     return file.getvalue()
 
 
-def _encode_with_pyav(samples: np.ndarray, rate: int, container: str, codec: str, video: bool = False) -> bytes:
+def _encode_with_pyav(
+    samples: np.ndarray, rate: int, container: str, codec: str, options: dict[str, str] | None = None
+) -> bytes:
     import av
 
     samples = np.atleast_2d(samples.T)  # (channels, n)
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(samples)]
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
+    with av.open(file, "w", format=container, options=options or {}) as output:
         stream = output.add_stream(codec, rate=rate, layout=layout)
         frame = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(samples, dtype=np.float32), format="fltp", layout=layout

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from dataclasses import dataclass
 
 # Programs that write to a pipe cannot know a size, and leave one that is huge (sox's AIFF has the smallest).
 _PLACEHOLDER = 0x7F00_0000
-_MOST_LINKS = 1000
 _SMALL_JUNK = 4096  # bytes after the sound that a container's outer size leaves out: padding or a tag, not sound
 # What follows the sound in files, without being a chunk: tags, and the beginning of another recording.
 _TAGS = (b"TAG", b"APETAGEX", b"ID3", b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS")
@@ -21,6 +19,7 @@ _TRAILING = (
     b"LIST", b"id3 ", b"ID3 ", b"bext", b"cue ", b"smpl", b"fact", b"JUNK", b"junk", b"PAD ", b"FLLR", b"iXML", b"afsp",
     b"PEAK", b"cart", b"inst", b"DISP", b"plst", b"_PMX", b"axml", b"chna", b"umid", b"strc", b"NAME", b"AUTH", b"ANNO",
     b"(c) ", b"MARK", b"INST", b"COMT", b"APPL", b"info", b"free", b"uuid", b"strg", b"mark", b"regn", b"midi", b"peak",
+    b"COMM", b"FVER", b"pakt", b"kuki", b"chan", b"edct",
 )  # fmt: skip
 
 
@@ -92,6 +91,8 @@ def mend_sizes(content: bytes) -> Mended:
     another kind."""
     if content.startswith((b".snd", b"dns.")):
         return _mend_au(content)
+    if content.startswith(b"ID3"):
+        return Mended(_mend_tag(content))
     content = _mend_riff_of_extensible(content)
     layout = next((one for one in _LAYOUTS if re.match(one.start, content, re.DOTALL)), None)
     if layout is None or (place := _find_sound(content, layout)) is None:
@@ -104,72 +105,6 @@ def mend_sizes(content: bytes) -> Mended:
     if stop <= body + layout.before:
         return Mended(content)
     return Mended(_with_size(content, layout, place, stop), _promise(told, stop - body, len(content)))
-
-
-def split_links(content: bytes) -> list[bytes]:
-    """The links of a chained Ogg, each a recording of its own with a rate and channels of its own (RFC 3533, section 4).
-
-    Radio streams are saved like that. At most 1000; what comes after is part of the last one, which decoders refuse or
-    play. An Ogg that is not chained is one link.
-    """
-    starts: list[int] = []
-    group_end = -1
-    # Pages that begin a stream. Several in a row begin streams that run side by side, as sound and pictures do.
-    for page in re.finditer(rb"OggS\x00[\x02\x03\x06\x07]", content):
-        if page.start() != group_end:
-            starts.append(page.start())
-        group_end = _end_of_page(content, page.start())
-    starts = starts[:_MOST_LINKS]
-    if len(starts) < 2:
-        return [content]
-    return [content[start:stop] for start, stop in zip(starts, [*starts[1:], len(content)], strict=True)]
-
-
-def ends_in_mid_page(content: bytes) -> bool:
-    """Whether an Ogg's last page is longer than what is left of the file."""
-    page = content.rfind(b"OggS")
-    return page >= 0 and _end_of_page(content, page) > len(content)
-
-
-def mend_last_page(content: bytes) -> bytes:
-    """An Ogg that ends in mid-page, with the packets of that page that are whole in a page of their own.
-
-    A page holds up to some seconds of sound, and decoders drop one that is cut through.
-    """
-    page = content.rfind(b"OggS")
-    lengths = content[page + 27 : page + 27 + content[page + 26]] if 0 <= page < len(content) - 27 else b""
-    if not lengths or len(lengths) < content[page + 26] or not ends_in_mid_page(content):
-        return content
-    body, there, n_whole, n_bytes = page + 27 + len(lengths), 0, 0, 0
-    for place, length in enumerate(lengths, start=1):
-        there += length
-        if body + there > len(content):
-            break
-        if length < 255:  # a packet ends here
-            n_whole, n_bytes = place, there
-    if not n_whole:
-        return content[:page]
-    head = bytearray(content[page : page + 27])
-    head[6:14] = b"\xff" * 8  # where its last packet would have ended, nobody knows
-    head[22:26], head[26] = bytes(4), n_whole
-    mended = bytes(head) + lengths[:n_whole] + content[body : body + n_bytes]
-    return content[:page] + mended[:22] + struct.pack("<I", _checksum(mended)) + mended[26:]
-
-
-def _checksum(page: bytes) -> int:
-    """Ogg's: the polynomial of CRC-32, but bits from the highest on, and nothing inverted (RFC 3533, section 6)."""
-    mirror = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-    mirrored = zlib.crc32(page.translate(mirror), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
-    return int(f"{mirrored:032b}"[::-1], 2)
-
-
-def _end_of_page(content: bytes, page: int) -> int:
-    """Where an Ogg's page ends by its own header; beyond the file where that is cut off (RFC 3533, section 6)."""
-    if page + 26 >= len(content):
-        return len(content) + 1
-    lengths = content[page + 27 : page + 27 + content[page + 26]]
-    is_whole = 0 < len(lengths) == content[page + 26]
-    return page + 27 + len(lengths) + sum(lengths) if is_whole else len(content) + 1
 
 
 def _mend_riff_of_extensible(content: bytes) -> bytes:
@@ -249,10 +184,11 @@ def _without_trailing(content: bytes, layout: _Layout, body: int) -> int:
 
 
 def _with_size(content: bytes, layout: _Layout, place: int, stop: int) -> bytes:
-    """The recording up to the end of its sound, with sizes that say so."""
+    """The recording up to the end of its sound, with sizes that say so; of AIFF and CAF with the chunks that follow, as
+    some are needed."""
     body = place + layout.header
     size = stop - body + (layout.header if layout.counts_itself else 0)
-    mended = bytearray(content[:stop])
+    mended = bytearray(content if content[:4] in (b"FORM", b"caff") else content[:stop])
     struct.pack_into(
         layout.size, mended, place + len(layout.data), min(size, 2 ** (8 * struct.calcsize(layout.size) - 1))
     )
@@ -261,7 +197,7 @@ def _with_size(content: bytes, layout: _Layout, place: int, stop: int) -> bytes:
             mended[:4] = b"RIFF"
         struct.pack_into(layout.size, mended, 4, min(stop - 8, 0xFFFF_FFFF))
     elif mended[:4] == b"FORM":
-        struct.pack_into(">I", mended, 4, min(stop - 8, 0xFFFF_FFFF))
+        struct.pack_into(">I", mended, 4, min(len(mended) - 8, 0xFFFF_FFFF))
         _mend_frames_of_aiff(mended, layout, place, stop)
     elif layout.counts_itself:
         struct.pack_into("<Q", mended, 16, stop)
@@ -270,13 +206,37 @@ def _with_size(content: bytes, layout: _Layout, place: int, stop: int) -> bytes:
 
 def _mend_frames_of_aiff(mended: bytearray, layout: _Layout, place: int, stop: int) -> None:
     """AIFF tells the number of frames once more, in a chunk of its own."""
-    common = bytes(mended).find(b"COMM", layout.head, place)
-    if common < 0:
+    common = max(mended.find(b"COMM", layout.head, place), mended.find(b"COMM", stop))
+    if not 0 < common < len(mended) - 26:
         return
     channels, _, bits = struct.unpack_from(">hIh", mended, common + 8)
     frame = channels * -(-bits // 8)
     if channels > 0 and bits > 0:
         struct.pack_into(">I", mended, common + 10, (stop - place - layout.header - layout.before) // frame)
+
+
+def _mend_tag(content: bytes) -> bytes:
+    """A recording behind an ID3v2 tag that calls itself longer than it is, without that tag: decoders would skip sound.
+
+    A tag is frames and then zeros up to its end (id3.org, version 2.4.0, sections 3 and 4).
+    """
+    version, flags = content[3], content[5]
+    told = 10 + _without_high_bits(content[6:10])
+    place, name, head = 10, 3 if version == 2 else 4, 6 if version == 2 else 10  # bytes of a frame's name and header
+    if flags & 0xC0 or version not in (2, 3, 4):  # its bytes are changed, or something stands before the frames
+        return content
+    while place + head <= min(told, len(content)) and re.match(rb"[A-Z][A-Z0-9]{2,3}", content[place : place + 4]):
+        size = content[place + name : place + 2 * name]
+        place += head + (_without_high_bits(size) if version == 4 else int.from_bytes(size))
+    is_sound = re.match(rb"\xff[\xe2-\xff]|fLaC|ID3", content[place : place + 4]) is not None
+    if told > len(content) or (place < told and is_sound):
+        return content[place if is_sound else 10 :]
+    return content
+
+
+def _without_high_bits(size: bytes) -> int:
+    """A size of which each byte tells seven bits."""
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(reversed(size)))
 
 
 def _mend_au(content: bytes) -> Mended:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ast_demo.audio.containers import Mended, ends_in_mid_page, mend_last_page, mend_sizes, split_links
+from ast_demo.audio.containers import Mended, mend_sizes
+from ast_demo.audio.endings import ends_in_mid_box, ends_in_mid_page, mend_last_page, split_joined, split_links
 from ast_demo.audio.formats import DEMUXERS, Format, find_format, list_names, skip_to_start
 from ast_demo.errors import AudioError
 
@@ -48,15 +49,25 @@ _Reader = Callable[[Mended], Iterator[Piece]]
 
 
 def decode(content: bytes) -> Iterator[Piece]:
-    """Decode a recording, as far as it can be decoded.
+    """Decode a recording, as far as it can be decoded; of several that were joined into one file, each.
 
     Raises:
         AudioError: No decoder takes it, or it holds no sound; the message lacks the recording's name.
         Exception: Whatever else a decoder raises of a file; `read_audio` makes a sentence of it.
     """
     kind = find_format(content)
-    if kind is None:
-        content = skip_to_start(content)
+    parts = split_joined(content if kind else skip_to_start(content))
+    if len(parts) == 1:
+        yield from _decode_one(parts[0], kind)
+        return
+    rate = 0
+    for piece in _in_a_row(parts, lambda part: _decode_one(part, kind)):
+        rate = piece.rate
+        yield piece
+    yield _note(rate, f"The file holds {len(parts)} recordings, one after the other: they were read as one.")
+
+
+def _decode_one(content: bytes, kind: Format | None) -> Iterator[Piece]:
     mended = mend_sizes(content)
     readers: tuple[_Reader, ...] = (_read_with_soundfile, _read_with_pyav)
     begins = find_format(content)
@@ -109,21 +120,29 @@ def _read_with_soundfile(mended: Mended) -> Iterator[Piece]:
 def _read_links(mended: Mended) -> Iterator[Piece]:
     """An Ogg, link by link: what one decoder makes of several in a row depends on its version."""
     links = split_links(mend_last_page(mended.content))
+    rate = 0
+    for piece in _in_a_row(links, lambda link: _read_with_pyav(Mended(link))):
+        rate = piece.rate or rate
+        yield piece
+    if rate and ends_in_mid_page(mended.content):
+        yield _note(rate, _cut_off())
+
+
+def _in_a_row(parts: list[bytes], read: Callable[[bytes], Iterator[Piece]]) -> Iterator[Piece]:
+    """The pieces of several recordings. One that cannot be decoded is left out if another one can."""
     n_heard, rate, failure = 0, 0, None
-    for link in links:
+    for part in parts:
         try:
-            for piece in _read_with_pyav(Mended(link)):
+            for piece in read(part):
                 n_heard, rate = n_heard + bool(len(piece.samples)), piece.rate
-                # One link's length is not that of the recording.
-                yield piece if len(links) == 1 else replace(piece, promised_s=None)
-        except Exception as error:  # the other links may be sound
+                # One part's length is not that of the recording.
+                yield piece if len(parts) == 1 else replace(piece, promised_s=None)
+        except Exception as error:  # the others may be sound
             failure = error
     if failure is not None:
         if not n_heard:
             raise failure
         yield _note(rate, "A part of the recording could not be decoded and was left out.")
-    if n_heard and ends_in_mid_page(mended.content):
-        yield _note(rate, _cut_off())
 
 
 def _read_with_pyav(mended: Mended) -> Iterator[Piece]:
@@ -162,6 +181,8 @@ def _read_with_pyav(mended: Mended) -> Iterator[Piece]:
         yield _note(rate, f"Packets of the recording that could not be decoded and were left out: {lost}.")
     if note := _broken_promise(read_s, promised_s):
         yield _note(rate, note)
+    elif container.format.name.startswith(("mov", "matroska")) and ends_in_mid_box(mended.content):
+        yield _note(rate, _cut_off())
     elif is_last_lost and promised_s is None:  # else it is something that was written behind the recording
         yield _note(rate, "The end of the recording cannot be decoded: it is cut off, or something else follows it.")
     if n_tracks > 1:

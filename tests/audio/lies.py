@@ -56,6 +56,7 @@ def all_lies() -> Iterator[Lie]:
     yield from _aac()
     yield from _ogg()
     yield from _mp4_and_matroska()
+    yield from _joined()
 
 
 def put(content: bytes, place: int, code: str, value: int) -> bytes:
@@ -82,7 +83,6 @@ def _wav() -> Iterator[Lie]:
     yield Lie("wav chunks after", plain + _LIST + b"id3 " + struct.pack("<I", 10) + bytes(10), sound)
     yield Lie("wav size 0, chunk after", put(plain, 40, "<I", 0) + _LIST, sound)
     yield Lie("wav pipe size, chunk after", put(plain, 40, "<I", 0xFFFF_FFFF) + _LIST, sound)
-    yield Lie("wav another one joined", plain + as_bytes(mono(1), RATE, "WAV"), sound)
     yield Lie("wav cut in mid-sample", plain[: 44 + size // 2 + 1], sound[: len(sound) // 2], is_noted=True)
     yield Lie("wav odd chunk before", plain[:36] + b"junk\3\0\0\0abc\0" + put(plain, 40, "<I", 0)[36:], sound)
     rifx = _rifx(sound)
@@ -129,6 +129,16 @@ def _other_chunks() -> Iterator[Lie]:
             yield Lie(
                 "AIFF all placeholders", put(put(put(content, frames, ">I", 0), place, ">I", 0), 4, ">I", 0), sound
             )
+    body = np.round(sound * 32768).clip(-32768, 32767).astype(">i2").tobytes()
+    rate = b"\x40\x0c\xfa" + bytes(7)  # 16,000 as an 80-bit float
+    common = b"COMM" + struct.pack(">IhIh", 18, 1, len(sound), 16) + rate
+    for told in (len(body) + 8, 0):
+        chunks = b"AIFFSSND" + struct.pack(">I", told) + bytes(8) + body + common
+        aiff = b"FORM" + struct.pack(">I", len(chunks)) + chunks
+        yield Lie(f"AIFF {told}, what it is follows the sound", aiff, sound, 0.002)
+    alac = encode(sound, RATE, "caf", "alac")  # by FFmpeg: the sizes of its packets follow the sound
+    for told in (-1, 0):
+        yield Lie(f"CAF alac {told}", put(alac, alac.index(b"data", 60) + 4, ">q", told), sound, 0.1)
     for container, subtype in (
         ("AIFF", "PCM_24"),
         ("AIFF", "FLOAT"),
@@ -193,6 +203,14 @@ def _mp3() -> Iterator[Lie]:
     ):
         yield Lie(f"mp3 {name}", front + xing + back, sound, slack, is_lossy=True)
         yield Lie(f"mp3 with xing, {name}", front + plain + back, sound, slack, is_lossy=True)
+    for name, behind in (("mp3", xing), ("mp3 with xing", plain), ("aac", encode(sound, RATE, "adts", "aac"))):
+        for more in (1, 500, 5000, 10_000_000):
+            for version in (2, 3, 4):
+                tag = _id3_that_lies(version, more)
+                yield Lie(f"{name} tag {version} longer by {more}", tag + behind, sound, slack, is_lossy=True)
+    flac = as_bytes(sound, RATE, "FLAC")
+    for more in (1, 500, 5000, 10_000_000):
+        yield Lie(f"flac tag longer by {more}", _id3_that_lies(3, more) + flac, sound)
     yield Lie("mp3 cut", plain[: len(plain) // 2], sound[: len(sound) // 2], 0.3, is_noted=True, is_lossy=True)
     yield Lie("mp3 cut without xing", xing[: len(xing) // 2 + 7], sound[: len(sound) // 2], 0.3, is_lossy=True)
     at = plain.find(b"Info") if b"Info" in plain else plain.find(b"Xing")
@@ -221,6 +239,13 @@ def _id3(frame: bytes, body: bytes) -> bytes:
     content = frame + struct.pack(">I", len(body)) + b"\0\0" + body
     n = len(content)
     return b"ID3\3\0\0" + bytes((n >> 21 & 127, n >> 14 & 127, n >> 7 & 127, n & 127)) + content
+
+
+def _id3_that_lies(version: int, more: int) -> bytes:
+    """A tag with a title, that calls itself so many bytes longer than it is."""
+    title = b"TT2\0\0\5\0abcd" if version == 2 else b"TIT2\0\0\0\5\0\0\0abcd"
+    n = len(title) + more
+    return b"ID3" + bytes((version, 0, 0, n >> 21 & 127, n >> 14 & 127, n >> 7 & 127, n & 127)) + title
 
 
 def _aac() -> Iterator[Lie]:
@@ -355,4 +380,30 @@ def with_pictures(sound: np.ndarray, rate: int, container: str, codec: str, pict
     return file.getvalue()
 
 
-MAKERS: tuple[Callable[[], Iterator[Lie]], ...] = (_wav, _other_chunks, _flac, _mp3, _aac, _ogg, _mp4_and_matroska)
+def _joined() -> Iterator[Lie]:
+    """Files of one kind behind each other, as by `cat`: also where the first calls itself endless, as from a pipe."""
+    one, two, wide = mono(2.0), mono(3.0), 0.75 * heard(3.0, 44_100)
+    for container in ("WAV", "RF64", "AIFF", "FLAC", "AU", "CAF", "W64"):
+        first = as_bytes(one, RATE, container)
+        other = as_bytes(source(44_100, 2, 3.0), 44_100, container)
+        both, uneven = np.concatenate([one, two]), np.concatenate([one, wide])
+        yield Lie(f"{container} joined", first + as_bytes(two, RATE, container), both, 0.002)
+        yield Lie(f"{container} joined, other rate and channels", first + other, uneven, 0.002)
+    endless = put(as_bytes(one, RATE, "WAV"), 40, "<I", 0xFFFF_FFFF)
+    yield Lie("wav joined, the first from a pipe", endless + endless, np.concatenate([one, one]))
+    chunk = as_bytes(one, RATE, "WAV") + _LIST
+    yield Lie("wav joined, chunks between", chunk + chunk, np.concatenate([one, one]))
+    m4a = encode(mono(2.0, 48_000), 48_000, "mp4", "aac")
+    yield Lie("mp4 joined", m4a + m4a, np.concatenate([heard(2.0, 48_000)] * 2), 0.1, is_lossy=True)
+
+
+MAKERS: tuple[Callable[[], Iterator[Lie]], ...] = (
+    _wav,
+    _other_chunks,
+    _flac,
+    _mp3,
+    _aac,
+    _ogg,
+    _mp4_and_matroska,
+    _joined,
+)

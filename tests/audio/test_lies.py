@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from ast_demo.audio.containers import mend_last_page, split_links
 from ast_demo.audio.decoding import read_audio
+from ast_demo.audio.endings import mend_last_page, split_joined, split_links
 from ast_demo.errors import AudioError
 from tests.audio.lies import MAKERS, RATE, Lie, mono, put, resum
 from tests.audio.made import as_bytes, compare, source
@@ -56,7 +56,7 @@ def test_what_holds_no_sound_stays_refused() -> None:
 
 def test_a_header_that_is_right_keeps_what_stands_behind_the_sound_out() -> None:
     plain = as_bytes(mono(1.0), RATE, "WAV")
-    for behind in (b"LIST\4\0\0\0INFO", b"TAG" + bytes(125), b"\0" * 9, b"APETAGEX" + bytes(24), plain):
+    for behind in (b"LIST\4\0\0\0INFO", b"TAG" + bytes(125), b"\0" * 9, b"APETAGEX" + bytes(24)):
         assert len(read_audio(plain + behind).samples) == RATE
 
 
@@ -126,3 +126,37 @@ def test_a_second_sound_track_is_told() -> None:
             output.mux(track.encode(frame))
             output.mux(track.encode(None))
     assert "The recording has 2 sound tracks; the first one was read." in read_audio(file.getvalue()).notes
+
+
+def test_that_several_recordings_were_joined_is_told() -> None:
+    for container in ("WAV", "AIFF", "FLAC", "AU", "CAF", "W64"):
+        one = as_bytes(mono(0.5), RATE, container)
+        assert split_joined(one) == [one]
+        assert split_joined(one * 3) == [one] * 3
+        (note,) = read_audio(one * 3).notes
+        assert note == "The file holds 3 recordings, one after the other: they were read as one."
+    assert len(split_joined(as_bytes(mono(0.1), RATE, "WAV") * 1500)) == 1000
+    with pytest.raises(AudioError, match="more than 3 s long"):
+        read_audio(as_bytes(mono(1.0), RATE, "WAV") * 4, max_s=3.0)
+
+
+def test_of_joined_recordings_the_one_that_is_damaged_is_left_out() -> None:
+    one = as_bytes(mono(1.0), RATE, "FLAC")
+    waveform = read_audio(one + one[:42] + bytes(4000) + one)
+    assert waveform.duration_s == pytest.approx(2.0, abs=0.01)
+    assert "A part of the recording could not be decoded and was left out." in waveform.notes
+
+
+def test_a_film_from_a_pipe_that_ends_in_the_middle_is_told() -> None:
+    """Neither tells its length beforehand: pieces of MP4, and clusters of WebM without a size."""
+    sound = mono(3.0, 48_000)
+    for container, codec, options in (
+        ("mp4", "aac", {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"}),
+        ("webm", "libopus", {"live": "1"}),
+    ):
+        content = encode(sound, 48_000, container, codec, options)
+        assert read_audio(content).notes == ()
+        for share in (0.5, 0.7, 0.9):
+            cut = read_audio(content[: round(len(content) * share)])
+            assert 0.2 < cut.duration_s < 3.0
+            assert any("cut off" in note for note in cut.notes), (container, share)
