@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
+from gradio_client.utils import strip_invalid_filename_characters
 
 from ast_demo.figures import Figure, Look, to_png
+
+_LONGEST_STEM = 40  # characters; systems count bytes, of which a character has up to four, and Gradio keeps 200
 
 
 def write_picture(look: Look, name: str, figure: Figure) -> str:
@@ -24,6 +28,12 @@ def write_file(name: str, content: bytes) -> str:
     path = new_folder() / name
     path.write_bytes(content)
     return str(path)
+
+
+def name_after(clip: str, suffix: str) -> str:
+    """What a file is called after a clip whose name may be anything: no system stumbles over it, and Gradio keeps it."""
+    stem = re.sub(r"[^\w-]+", " ", Path(clip).stem)[:_LONGEST_STEM].strip() or "clip"
+    return strip_invalid_filename_characters(stem + suffix)
 
 
 def result_folder() -> Path:

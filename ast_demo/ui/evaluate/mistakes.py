@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from ast_demo.evaluation import Evaluation, column, read_row
+from ast_demo.ui import files
 from ast_demo.ui.evaluate import views
 
 
@@ -158,7 +159,7 @@ def _read(result: Evaluation, place: int) -> tuple[Any, dict[str, Any]]:
 def _make(result: Evaluation, references: dict[str, str], row: Any, media: dict[str, Any], place: int) -> Mistake:
     """By the first checkpoint that was wrong: the list is in the order of the first, where it was."""
     name = next(name for name in result.checkpoints if not row[column("correct", name)])
-    sound = Path(tempfile.mkdtemp(dir=result.folder)) / f"{Path(row['clip']).stem}.flac"
+    sound = Path(tempfile.mkdtemp(dir=result.folder)) / files.name_after(row["clip"], ".flac")
     sound.write_bytes(media["audio"])
     return Mistake(
         str(sound),
