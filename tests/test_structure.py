@@ -112,9 +112,8 @@ def test_who_may_import_what(path: Path) -> None:
 
 MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 400, 80
 # What is longer still, and how long it may be at most. Lines are taken from this list, never added.
-LONGER_FILES = {"cli.py": 460}
+LONGER_FILES: dict[str, int] = {}
 LONGER_FUNCTIONS = {
-    "cli.py: finetune": 85,
     "ui/compare.py: build_tab": 108,
     "ui/evaluate/data_choice.py: build_controls": 87,
     "ui/inspect/explain.py: wire": 136,

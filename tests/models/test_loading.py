@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ast_demo.audio.decoding import read_audio
-from ast_demo.cli import inspect as inspect_command
+from ast_demo.cli.commands import inspect as inspect_command
 from ast_demo.errors import CheckpointError
 from ast_demo.features.log_mel import InputSettings
 from ast_demo.features.patches import PatchGrid

@@ -8,22 +8,24 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from ast_demo.cli.data_options import DataOptions, read_clips, takes_data_options
+from ast_demo.cli.printing import (
+    print_clips,
+    print_evaluation,
+    print_metrics,
+    print_report,
+    tell_notes,
+    tell_progress,
+    tell_what_is_cut_off,
+)
 from ast_demo.errors import told_as_a_sentence
 from ast_demo.explain import METHODS
 from ast_demo.settings import DEFAULT_CHECKPOINT, read_settings
-
-if TYPE_CHECKING:  # they take a second to import
-    from ast_demo.data import LabelledClips, ReadingOptions
-    from ast_demo.evaluation import Evaluation
-    from ast_demo.explain import ClipReport
-    from ast_demo.inspection import Inspection
-    from ast_demo.runtime import Tell
 
 app = typer.Typer(
     help="What did this audio model hear, and why was it wrong?",
@@ -31,27 +33,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-_LabelColumn = Annotated[str, typer.Option(help="Column with the label, if it has no usual name.")]
-_FileColumn = Annotated[str, typer.Option(help="Column with the recording, if it has no usual name.")]
-_MultiLabel = Annotated[
-    bool, typer.Option(help="A clip may have several labels, separated by semicolons, bars or commas.")
-]
-_LabelFrom = Annotated[
-    str,
-    typer.Option(
-        metavar="WHERE",
-        help="What the label is: folder, a column, or a pattern on the file's name such as {label}_{speaker}_{index}.",
-    ),
-]
-_AudioFolder = Annotated[
-    str, typer.Option(metavar="DIR", help="Where the recordings of a table lie, if they are not found without.")
-]
-_LabelMap = Annotated[
-    Path | None,
-    typer.Option(
-        help="CSV of two columns: a label of the data, and what the checkpoints call it; empty to leave its clips out."
-    ),
-]
 _AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with all scores and facts.")]
 _Output = Annotated[Path | None, typer.Option(help="Folder for pictures, arrays (NPZ) and JSON.")]
 _Top = Annotated[int, typer.Option(min=1, help="How many scores to print.")]
@@ -100,44 +81,14 @@ def inspect(
     settings = read_settings()
     recording = read_audio(clip, max_s=settings.max_clip_s)
     loaded = load_checkpoint(checkpoint or default_checkpoint(), settings)
-    report = report_clip(recording, loaded, ReportOptions(at, keep, method, label, against, trust), _progress)
+    report = report_clip(recording, loaded, ReportOptions(at, keep, method, label, against, trust), tell_progress)
     if output is not None:
         for path in write_report(report, output):
             typer.echo(f"Wrote {path}", err=True)
     if as_json:
         typer.echo(json.dumps(summarise_report(report), ensure_ascii=False))
     else:
-        _print_report(report, top)
-
-
-def _print_report(report: ClipReport, top: int) -> None:
-    from ast_demo.explain import tell_halves
-
-    recording, inspection, timeline = report.recording, report.inspection, report.timeline
-    _tell_notes(*inspection.notes, inspection.precision_note)
-    if len(timeline.windows) > 1:
-        window = inspection.waveform
-        mean = ", ".join(f"{name} {score:.0%}" for name, score in timeline.pooled.top(3))
-        typer.echo(
-            f"Note: the checkpoint hears {window.duration_s:.2f} s at once; these are the scores of {window.start_s:.2f} to "
-            f"{window.start_s + window.duration_s:.2f} s of {recording.duration_s:.2f} s. "
-            f"Mean of {len(timeline.windows)} windows: {mean}. `--at SECONDS` shows another window, `--json` tells all.",
-            err=True,
-        )
-    for name, score in inspection.prediction.top(top):
-        typer.echo(f"{score:7.2%}  {name}")
-    if report.halves is not None:
-        typer.echo(tell_halves(inspection, report.halves))
-    if report.card is not None:
-        for sentence in report.card.verdict:
-            typer.echo(sentence)
-
-
-def _progress(what: str = "clips") -> Tell:
-    """Tells on standard error now and then how far a run is and how long it will take."""
-    from ast_demo.runtime import tell_now_and_then
-
-    return tell_now_and_then(lambda line: typer.echo(line, err=True), what)
+        print_report(report, top)
 
 
 @app.command()
@@ -168,9 +119,9 @@ def compare(
     if as_json:
         typer.echo(json.dumps(summarise_comparison(comparison), ensure_ascii=False))
     else:
-        _tell_notes(*waveform.notes, *dict.fromkeys(one.precision_note for one in comparison.inspections))
+        tell_notes(*waveform.notes, *dict.fromkeys(one.precision_note for one in comparison.inspections))
         for inspection in comparison.inspections:
-            _tell_what_is_cut_off(inspection.checkpoint.name, inspection)
+            tell_what_is_cut_off(inspection.checkpoint.name, inspection)
             typer.echo(inspection.checkpoint.name)
             for label, score in inspection.prediction.top(top):
                 typer.echo(f"{score:7.2%}  {label}")
@@ -182,20 +133,8 @@ def compare(
         raise typer.Exit(2)
 
 
-def _tell_notes(*notes: str) -> None:
-    for note in filter(None, notes):
-        typer.echo(f"Note: {note}", err=True)
-
-
-def _tell_what_is_cut_off(who: str, inspection: Inspection) -> None:
-    if inspection.truncated_s > 0:
-        typer.echo(
-            f"Note: {who} hears the first {inspection.input_s:.2f} s only; {inspection.truncated_s:.2f} s are cut off.",
-            err=True,
-        )
-
-
 @app.command()
+@takes_data_options
 def evaluate(
     data: Annotated[
         str,
@@ -205,12 +144,7 @@ def evaluate(
     ],
     checkpoint: Annotated[list[str], typer.Option(help=_CHECKPOINT_HELP + " One to four of them.")],
     output: Annotated[Path, typer.Option(help="Folder of the results. A run that was killed goes on from there.")],
-    label_column: _LabelColumn = "",
-    file_column: _FileColumn = "",
-    label_from: _LabelFrom = "",
-    audio_folder: _AudioFolder = "",
-    multi_label: _MultiLabel = False,
-    label_map: _LabelMap = None,
+    labelled: DataOptions,
     held_out: Annotated[
         bool, typer.Option(help="Only the clips that the first checkpoint's fine-tuning has held out.")
     ] = False,
@@ -239,7 +173,6 @@ def evaluate(
     ] = 0,
 ) -> None:
     """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
-    from ast_demo.data import ReadingOptions
     from ast_demo.evaluation import evaluate, evaluate_here, ray_engine
     from ast_demo.finetuning import keep_held_out
     from ast_demo.inference import precision_note
@@ -248,13 +181,10 @@ def evaluate(
 
     settings = read_settings()
     runs_on = ray_engine(settings, address=ray_address, workers=workers) if engine == "ray" else evaluate_here
-    reading = ReadingOptions(
-        file_column, label_column, multi_label, buckets=True, audio_folder=audio_folder, label_from=label_from
-    ).within(settings)
-    clips = _read_mapped([data], reading, label_map)
+    clips = read_clips([data], labelled, settings, buckets=True)
     if held_out:
         clips = keep_held_out(clips, find_checkpoint(checkpoint[0], settings)[0])
-    _describe(clips)
+    print_clips(clips)
     result = evaluate(
         clips,
         checkpoint,
@@ -263,47 +193,12 @@ def evaluate(
         max_clip_s=settings.max_clip_s,
         windows=windows,
         explain=explain,
-        progress=_progress(),
+        progress=tell_progress(),
         engine=runs_on,
     )
     write_layout(result)
-    _tell_notes(precision_note(settings.precision))
-    _print_evaluation(result)
-
-
-def _print_evaluation(result: Evaluation) -> None:
-    for name, reason in result.unreadable.items():
-        typer.echo(f"Skipped {name}: {reason}", err=True)
-    for name, metrics in result.metrics.items():
-        typer.echo(name)
-        _tell_metrics(metrics)
-    for comparison in result.comparisons:
-        typer.echo(comparison["sentence"])
-    typer.echo(f"Wrote {result.folder}", err=True)
-
-
-def _tell_metrics(metrics: Mapping[str, Any]) -> None:
-    from ast_demo.metrics import explain_macro, list_numbers
-
-    for name, value in list_numbers(metrics):
-        typer.echo(f"{name:>24}  {value:.4g}")
-    typer.echo(explain_macro(metrics["labels"]))
-
-
-def _describe(clips: LabelledClips) -> None:
-    from ast_demo.data import describe_clips
-
-    for sentence in describe_clips(clips):
-        typer.echo(sentence, err=True)
-
-
-def _read_mapped(sources: list[str], reading: ReadingOptions, label_map: Path | None) -> LabelledClips:
-    """The clips of several sources, with their labels as the map calls them."""
-    from ast_demo.data import join_clips, map_labels, read_label_map, read_labelled_clips
-
-    clips = [read_labelled_clips(source, reading) for source in sources]
-    joined = clips[0] if len(clips) == 1 else join_clips(clips)
-    return map_labels(joined, read_label_map(label_map) if label_map else {})
+    tell_notes(precision_note(settings.precision))
+    print_evaluation(result)
 
 
 @app.command()
@@ -318,6 +213,7 @@ def spotlight(
 
 
 @app.command()
+@takes_data_options
 def finetune(
     data: Annotated[
         list[str],
@@ -328,6 +224,7 @@ def finetune(
     output: Annotated[
         Path, typer.Option(help="Folder of the new checkpoint. A run that was killed goes on from there.")
     ],
+    labelled: DataOptions,
     base: Annotated[str | None, typer.Option(help="What to start from. " + _CHECKPOINT_HELP)] = None,
     from_config: Annotated[
         Path | None,
@@ -344,12 +241,6 @@ def finetune(
     group: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Keep clips with one value of this column on one side.")
     ] = None,
-    label_column: _LabelColumn = "",
-    file_column: _FileColumn = "",
-    label_from: _LabelFrom = "",
-    audio_folder: _AudioFolder = "",
-    multi_label: _MultiLabel = False,
-    label_map: _LabelMap = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the clips.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Clips in a batch.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Largest learning rate.")] = None,
@@ -368,7 +259,6 @@ def finetune(
 ) -> None:
     """Train a checkpoint on labelled clips: from a base, or from scratch."""
     from ast_demo import finetuning
-    from ast_demo.data import ReadingOptions
     from ast_demo.from_scratch import choose_recipe
 
     frequency_stride, time_stride = strides or (None, None)
@@ -379,13 +269,10 @@ def finetune(
     }  # fmt: skip
     recipe = choose_recipe(base, from_config, preset, asked, hold_out or [])
     settings = read_settings()
-    reading = ReadingOptions(
-        file_column, label_column, multi_label, audio_folder=audio_folder, label_from=label_from
-    ).within(settings)
-    clips = _read_mapped(data, reading, label_map)
-    more = [_read_mapped([source], reading, label_map) for source in extra or []]
+    clips = read_clips(data, labelled, settings)
+    more = [read_clips([source], labelled, settings) for source in extra or []]
     for source in (clips, *more):
-        _describe(source)
+        print_clips(source)
     result = finetuning.finetune(
         clips,
         recipe.base,
@@ -399,7 +286,7 @@ def finetune(
     )
     if not result.metrics:
         return  # one of several processes; the main one speaks of the result
-    _tell_metrics(result.metrics)
+    print_metrics(result.metrics)
     typer.echo(f"Wrote {result.folder}", err=True)
     if push_to_hub:
         typer.echo(finetuning.push_to_hub(result.folder, push_to_hub))
