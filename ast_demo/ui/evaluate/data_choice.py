@@ -85,6 +85,39 @@ def build_controls(settings: Settings) -> DataControls:
     remove = gr.Button("Remove the clips that I added", size="sm", visible=False, elem_id="added-remove")
     look = gr.Button("Show what is understood of them", size="sm", elem_id="data-look")
     understood = gr.HTML(elem_id="data-understood", elem_classes="message-plain")
+    options, label_from, audio_folder = _build_options()
+    kind.change(
+        lambda kind: (gr.update(visible=kind == UPLOAD), gr.update(visible=kind == ELSEWHERE)),
+        [kind],
+        [upload, path],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    remove.click(
+        lambda: ((), *show_added(())), outputs=[added, list_of_added, remove], api_visibility="private", queue=False
+    )
+    inputs: list[Component] = [kind, upload, path, added, *options]
+
+    def show_understood(*choices: Any) -> tuple[str, Any]:
+        return describe_choice(Choice(*choices), settings)
+
+    for event in (look.click, upload.upload, path.submit, label_from.input, audio_folder.submit):
+        event(
+            show_understood,
+            inputs,
+            [understood, label_from],
+            show_progress="hidden",
+            api_visibility="private",
+            **components.pool(components.MODEL, settings),
+        )
+    kind.change(lambda: "", outputs=[understood], show_progress="hidden", api_visibility="private")
+    return DataControls(added, list_of_added, remove, inputs)
+
+
+def _build_options() -> tuple[list[Component], gr.Dropdown, gr.Textbox]:
+    """What the clips' labels are and which clips count, folded: in the order of the fields of `Choice`; the last two of
+    them once more, as they ask at once what is understood of the clips.
+    """
     with gr.Accordion("Columns, labels, held-out clips", open=False, elem_id="data-options"):
         with gr.Row():
             label_from = gr.Dropdown(
@@ -124,34 +157,8 @@ def build_controls(settings: Settings) -> DataControls:
             elem_classes="drop",
             height=96,
         )
-    kind.change(
-        lambda kind: (gr.update(visible=kind == UPLOAD), gr.update(visible=kind == ELSEWHERE)),
-        [kind],
-        [upload, path],
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    remove.click(
-        lambda: ((), *show_added(())), outputs=[added, list_of_added, remove], api_visibility="private", queue=False
-    )
-    inputs: list[Component] = [
-        kind, upload, path, added, label_column, file_column, multi_label, label_map, held_out, label_from, audio_folder,
-    ]  # fmt: skip
-
-    def show_understood(*choices: Any) -> tuple[str, Any]:
-        return describe_choice(Choice(*choices), settings)
-
-    for event in (look.click, upload.upload, path.submit, label_from.input, audio_folder.submit):
-        event(
-            show_understood,
-            inputs,
-            [understood, label_from],
-            show_progress="hidden",
-            api_visibility="private",
-            **components.pool(components.MODEL, settings),
-        )
-    kind.change(lambda: "", outputs=[understood], show_progress="hidden", api_visibility="private")
-    return DataControls(added, list_of_added, remove, inputs)
+    options: list[Component] = [label_column, file_column, multi_label, label_map, held_out, label_from, audio_folder]
+    return options, label_from, audio_folder
 
 
 def describe_choice(choice: Choice, settings: Settings) -> tuple[str, Any]:
