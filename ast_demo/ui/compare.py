@@ -213,7 +213,7 @@ def fill(tab: Widgets, comparison: Comparison, page: Page, folder: Path) -> dict
         values |= {column.panel: gr.update(visible=True), column.no_grid: gr.update(visible=False)}
         if failure := failures.get(reference):
             values[column.text] = f"<h2>{escape(reference)}</h2>{alert(failure.message)}"
-            values |= {picture: gr.update(value=None, visible=False) for picture in column.pictures.values()}
+            values |= dict.fromkeys(column.pictures.values())
             continue
         inspection = comparison.inspections[number]
         number += 1
@@ -222,7 +222,7 @@ def fill(tab: Widgets, comparison: Comparison, page: Page, folder: Path) -> dict
         its_folder = export.folder_of(comparison, number, folder)
         for name, picture in column.pictures.items():
             file = its_folder / f"{name}.png"
-            values[picture] = gr.update(value=str(file) if file.is_file() else None, visible=file.is_file())
+            values[picture] = str(file) if file.is_file() else None
     return values
 
 

@@ -172,13 +172,13 @@ def sample_buttons(clip: gr.Audio, elem_id: str) -> None:
     )  # fmt: skip
 
 
-def picture(elem_id: str, alt: str, *, visible: bool = False) -> gr.Image:
+def picture(elem_id: str, alt: str) -> gr.Image:
+    """A picture to come: the style sheet shows its place once there is one."""
     return gr.Image(
         alt_text=alt,
         type="filepath",
         format="png",
         interactive=False,
-        visible=visible or HIDDEN,
         show_label=False,
         container=False,
         buttons=["download", "fullscreen"],

@@ -150,8 +150,8 @@ def change_depth(tab: Widgets, visit: Visit, layers: int) -> dict[Any, object]:
 def clear(tab: Widgets, error: AstDemoError | None = None) -> dict[Any, object]:
     """The tab without a clip."""
     values: dict[Any, object] = dict.fromkeys(tab.outputs, gr.skip())
-    values |= dict.fromkeys(tab.pictures.values(), gr.update(value=None, visible=components.HIDDEN))
     return values | {
+        **dict.fromkeys(tab.pictures.values()),
         **explain.empty(tab.why),
         **hear.empty(tab.halves),
         tab.timeline.picture: None,
@@ -190,13 +190,7 @@ def fill(tab: Widgets, page: Page) -> dict[Any, object]:
 def _pictures(tab: Widgets, shown: Shown) -> dict[Any, object]:
     """A checkpoint without a patch grid has neither a spectrogram nor patches to show."""
     paths = {name: shown.folder / f"{name}.png" for name in tab.pictures}
-    is_there = {name: path.is_file() for name, path in paths.items()}
-    return {
-        picture: gr.update(
-            value=str(paths[name]) if is_there[name] else None, visible=is_there[name] or components.HIDDEN
-        )
-        for name, picture in tab.pictures.items()
-    }
+    return {picture: str(paths[name]) if paths[name].is_file() else None for name, picture in tab.pictures.items()}
 
 
 def _draw_depth(tab: Widgets, page: Page) -> dict[Any, object]:

@@ -66,9 +66,7 @@ def build_panel() -> Panel:
             method = gr.Dropdown(map_choices(), label="Map", elem_id="map")
             label = gr.Dropdown([], label="Why this label", elem_id="why-label", min_width=140)
             against = gr.Dropdown([], label="… and not", elem_id="why-not", min_width=140)
-        picture = components.picture(
-            "picture-map", "Map of what speaks for the label, over the spectrogram", visible=True
-        )
+        picture = components.picture("picture-map", "Map of what speaks for the label, over the spectrogram")
         remarks = gr.HTML(elem_id="map-remarks", elem_classes="caution")
         with gr.Accordion("How far can you trust this map?", open=False, elem_id="trust"):
             gr.HTML(_WHAT_IT_DOES, elem_classes="caution")
@@ -297,7 +295,7 @@ def _show_card(panel: Panel, card: TrustCard, of: Explained, look: Look) -> dict
     return {
         **no_card(panel),
         panel.verdict: _card(card, of.inspection.checkpoint),
-        panel.curves: gr.update(value=curves, visible=True),
+        panel.curves: curves,
     }
 
 
@@ -307,7 +305,7 @@ def no_card(panel: Panel) -> dict[Any, object]:
         panel.go: gr.update(interactive=True),
         panel.stop: gr.update(interactive=False),
         panel.verdict: "",
-        panel.curves: gr.update(value=None, visible=components.HIDDEN),
+        panel.curves: None,
     }
 
 

@@ -112,8 +112,7 @@ def split(panel: Panel, checkpoints: CheckpointCache, visit: Visit) -> dict[Any,
 
 def empty(panel: Panel) -> dict[Any, Any]:
     """The panel without the halves of a clip."""
-    values: dict[Any, Any] = {panel.scores: "", **dict.fromkeys(panel.players.values())}
-    return values | {picture: gr.update(value=None, visible=components.HIDDEN) for picture in panel.pictures.values()}
+    return {panel.scores: "", **dict.fromkeys([*panel.players.values(), *panel.pictures.values()])}
 
 
 def fill(panel: Panel, inspection: Inspection, halves: Halves, look: Look) -> dict[Any, Any]:
@@ -124,8 +123,7 @@ def fill(panel: Panel, inspection: Inspection, halves: Halves, look: Look) -> di
         values[panel.players[name]] = files.write_file(f"{name}.wav", to_wav(half.waveform))
         if half.spectrogram is not None:
             figure = spectrogram_figure(half, look, name.capitalize())
-            picture = files.write_picture(look, name, figure)
-            values[panel.pictures[name]] = gr.update(value=picture, visible=True)
+            values[panel.pictures[name]] = files.write_picture(look, name, figure)
     return values
 
 

@@ -43,12 +43,8 @@ def build_panel(grid: gr.Image) -> Panel:
     """Lay out the panel, hidden. Must be called inside a `gr.Blocks`."""
     with gr.Column(visible=False, elem_id="patch") as column:
         told = gr.HTML()
-        rollout = components.picture(
-            "picture-patch-rollout", "Attention rollout that starts from the chosen patch", visible=True
-        )
-        attention = components.picture(
-            "picture-patch-attention", "What the chosen patch attends to in one layer", visible=True
-        )
+        rollout = components.picture("picture-patch-rollout", "Attention rollout that starts from the chosen patch")
+        attention = components.picture("picture-patch-attention", "What the chosen patch attends to in one layer")
         close = gr.Button("Close the patch", size="sm")
     return Panel(column, grid, told, rollout, attention, close)
 

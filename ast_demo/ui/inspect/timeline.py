@@ -37,9 +37,7 @@ def build_panel() -> Panel:
     """Lay out the panel; the style sheet shows it while it has a picture. Must be called inside a `gr.Blocks`."""
     with gr.Column(elem_id="timeline"):
         picture = components.picture(
-            "picture-timeline",
-            "The best labels along the whole recording; click a time to see its window",
-            visible=True,
+            "picture-timeline", "The best labels along the whole recording; click a time to see its window"
         )
         with gr.Row(equal_height=True):
             window = gr.Slider(1, 2, step=1, label="Window", elem_id="window", min_width=260)
