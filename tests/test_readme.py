@@ -168,7 +168,7 @@ def test_ci_runs_the_readmes_own_test_command() -> None:
 
 
 def test_everything_is_pinned() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-ray.txt", "requirements-dev.txt"):
         for line in (REPOSITORY / name).read_text(encoding="utf-8").splitlines():
             requirement = line.partition("#")[0].strip()
-            assert re.fullmatch(r"|-r requirements\.txt|[\w.-]+(\[\w+\])?==[\w.]+", requirement), line
+            assert re.fullmatch(r"|-r requirements(-ray)?\.txt|[\w.-]+(\[\w+\])?==[\w.]+", requirement), line

@@ -63,10 +63,14 @@ class Visitor:
     # What they see
 
     def wait_for_result(self, *, instead_of: str = "") -> None:
-        """Until the four pictures are there and drawn, the last of them another one than before."""
+        """Until the four pictures are there and drawn, the last of them another one than before.
+
+        However far down they are: the browser itself would load them only when they come near.
+        """
         self.page.wait_for_function(
             """([names, before]) => names.every(name => {
                 const image = document.querySelector(`#picture-${name} img`);
+                if (image) image.loading = 'eager';
                 return image && image.complete && image.naturalWidth > 0;
             }) && document.querySelector('#picture-rollout img').src !== before""",
             arg=[list(PICTURES), instead_of],
