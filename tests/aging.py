@@ -32,7 +32,6 @@ from tests.browser.visitor import WAIT_MS, Visitor
 from tests.public.caller import DONE, call, upload
 from tests.served import App, start
 
-_PAUSE_S = 20  # between rounds
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 
 
@@ -52,13 +51,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--visitors", type=int, default=10)
     parser.add_argument("--kept-s", type=float, default=60)
+    parser.add_argument(
+        "--pause-s", type=float, default=20, help="between rounds; longer, and a busy machine can do it"
+    )
     arguments = parser.parse_args()
     seen = Seen()
     with tempfile.TemporaryDirectory() as folder:
         app = start(Path(folder), kept_s=f"{arguments.kept_s:g}")
         try:
             with _browser() as browser:
-                _grow_old(app, browser, arguments.visitors, 60 * arguments.minutes, seen)
+                _grow_old(app, browser, arguments, seen)
             time.sleep(arguments.kept_s + 60)  # until what was left is old, and was looked at
             seen.problems += [f"left: {path.relative_to(app.folder)}" for path in _left(app)]
             seen.problems += ["a traceback in the log"] * ("Traceback" in app.log.read_text(errors="replace"))
@@ -78,18 +80,18 @@ def _browser() -> Iterator[Browser]:
         yield playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
 
 
-def _grow_old(app: App, browser: Browser, visitors: int, seconds: float, seen: Seen) -> None:
+def _grow_old(app: App, browser: Browser, arguments: argparse.Namespace, seen: Seen) -> None:
     first = Visitor(_patient(browser), app.url).open()
-    until = time.monotonic() + seconds
+    until = time.monotonic() + 60 * arguments.minutes
     while time.monotonic() < until:
         seen.rounds += 1
-        _work(app, visitors, seen)
+        _work(app, arguments.visitors, seen)
         seen.most_files = max(seen.most_files, len(_left(app)))
         _look(first, app, seen, tabs=seen.rounds % 3 == 1)
         with _patient(browser) as page:
             _look(Visitor(page, app.url).open(), app, seen, tabs=seen.rounds % 3 == 2)
         print(json.dumps(vars(seen)), file=sys.stderr, flush=True)
-        time.sleep(_PAUSE_S)
+        time.sleep(arguments.pause_s)
 
 
 def _patient(browser: Browser) -> Page:
