@@ -22,9 +22,9 @@ from ast_demo.export import summarise_comparison, summarise_report
 from ast_demo.inspection import Comparison
 from ast_demo.models import CheckpointCache, default_checkpoint, shipped_names
 from ast_demo.settings import Settings
-from ast_demo.ui import compare as compare_tab
 from ast_demo.ui import components, files
 from ast_demo.ui.background import Done, follow
+from ast_demo.ui.compare.events import follow_comparison
 from ast_demo.ui.evaluate import running
 from ast_demo.ui.messages import sentence
 
@@ -67,7 +67,7 @@ class Endpoints:
             `failures`, and `agreement`.
         """
         waveform = components.read_clip(_given(clip), self.settings)
-        for news in compare_tab.follow_comparison(waveform, chosen, self.checkpoints):
+        for news in follow_comparison(waveform, chosen, self.checkpoints):
             if isinstance(news, Comparison):
                 yield summarise_comparison(news)
             else:

@@ -11,7 +11,8 @@ from ast_demo.errors import AstDemoError
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from ast_demo.spotlight import Viewers
-from ast_demo.ui import accessibility, compare, components
+from ast_demo.ui import accessibility, components
+from ast_demo.ui.compare import tab as compare
 from ast_demo.ui.endpoints import add_endpoints
 from ast_demo.ui.evaluate import data_choice
 from ast_demo.ui.evaluate import tab as evaluate

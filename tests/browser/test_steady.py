@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import soundfile
 from playwright.sync_api import Browser, expect
@@ -91,32 +93,48 @@ def test_pictures_of_a_clip_from_compare_have_the_width_of_their_place(visitor: 
 
 
 def test_another_width_and_another_theme_draw_them_anew(visitor: Visitor) -> None:
-    page = visitor.page
     visitor.upload(sample_clips(20)[4])
     visitor.wait_for_result()
-    page.wait_for_function("() => document.querySelector('#picture-map img')?.naturalWidth > 0", timeout=2 * WAIT_MS)
+    images = [f"#picture-{name} img" for name in (*PICTURES, "map")]
+    visitor.page.wait_for_function(
+        f"() => document.querySelector('{images[-1]}')?.naturalWidth > 0", timeout=2 * WAIT_MS
+    )
+    follow_the_page(visitor, images)
+
+
+def test_another_width_and_another_theme_draw_a_comparison_anew(visitor: Visitor) -> None:
+    """Also where other checkpoints have been chosen meanwhile: the columns are those that were compared."""
+    page = visitor.page
+    page.get_by_role("tab", name="Compare").click()
+    page.locator("#compare-file input[type=file]").set_input_files(sample_clips(20)[4])
+    expect(page.locator("#compare-columns h2")).to_have_count(2, timeout=WAIT_MS)
+    agreement = page.locator("#agreement").inner_text()
+    page.locator("#compare-checkpoints .token-remove").last.click()
+    images = [f"#compare-{column}-{name} img" for column in (1, 2) for name in PICTURES] + ["#compare-2-difference img"]
+    follow_the_page(visitor, images)
+    assert page.locator("#agreement").inner_text() == agreement
+
+
+def follow_the_page(visitor: Visitor, images: list[str]) -> None:
+    """Make the page narrower, then dark: each picture is drawn as wide as its place, then dark."""
+    page = visitor.page
     page.set_viewport_size({"width": 1100, "height": 900})
-    for name in (*PICTURES, "map"):
+    for image in images:
+        page.locator(image).scroll_into_view_if_needed()
         page.wait_for_function(
-            """name => {
-                const image = document.querySelector(`#picture-${name} img`);
+            """selector => {
+                const image = document.querySelector(selector);
                 return Math.abs(image.naturalWidth / 2 - image.getBoundingClientRect().width) <= 1;
             }""",
-            arg=name,
+            arg=image,
             timeout=WAIT_MS,
         )
-    before = {name: visitor.source(name) for name in (*PICTURES, "map")}
+    before = {image: page.locator(image).get_attribute("src") for image in images}
     page.emulate_media(color_scheme="dark")
-    for name, source in before.items():
-        page.wait_for_function(
-            """([name, before]) => {
-                const image = document.querySelector(`#picture-${name} img`);
-                return image.getAttribute('src') !== before && image.complete && image.naturalWidth > 0;
-            }""",
-            arg=[name, source],
-            timeout=WAIT_MS,
-        )
-        assert visitor.pixels(name)[0, 0].max() < 64, name
+    for image, source in before.items():
+        expect(page.locator(image)).not_to_have_attribute("src", source, timeout=WAIT_MS)
+        content = page.request.get(page.locator(image).get_attribute("src")).body()
+        assert np.asarray(PIL.Image.open(io.BytesIO(content)).convert("RGB"))[0, 0].max() < 64, image
 
 
 def test_a_chosen_patch_comes_into_view(visitor: Visitor) -> None:

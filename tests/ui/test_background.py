@@ -11,7 +11,7 @@ from ast_demo.errors import CheckpointError
 from ast_demo.inspection.comparison import Comparison
 from ast_demo.models.checkpoint import Checkpoint
 from ast_demo.ui.background import Done, Tell, follow
-from ast_demo.ui.compare import follow_comparison
+from ast_demo.ui.compare.events import follow_comparison
 from tests.clips import noise, waveform
 from tests.waiting import wait_for
 
