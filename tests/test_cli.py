@@ -11,7 +11,6 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,13 @@ import pytest
 from PIL import Image
 
 from ast_demo.audio.decoding import read_audio
-from ast_demo.cli import main
 from ast_demo.explain.listening import split_clip
 from ast_demo.explain.methods import explain
 from ast_demo.inspection.inspection import inspect
 from ast_demo.models.catalogue import MIT_CHECKPOINTS
 from ast_demo.models.loading import default_checkpoint, load_checkpoint, shipped_names
 from tests.clips import REPOSITORY, encode, melody, noise, real_clips, sample_clips
+from tests.conftest import Done
 from tests.tiny import LABELS, save_tiny
 
 FILES = {"waveform.png", "spectrogram.png", "patch_grid.png", "rollout.png", "inspection.json", "inspection.npz"}
@@ -42,28 +41,6 @@ CONTRACT = {
     "precision": str,
     "seconds": float,
 }
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Run a command in this process."""
-
-    def call(*arguments: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["ast_demo", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        printed = capsys.readouterr()
-        return Done(exit_.value.code or 0, printed.out, printed.err)
-
-    return call
 
 
 @pytest.fixture(scope="module")

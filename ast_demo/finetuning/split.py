@@ -103,34 +103,77 @@ def _split_as_given(clips: LabelledClips) -> Split | None:
 
 
 def _split_by_chance(clips: LabelledClips, options: FinetuneOptions) -> Split:
-    """Hold out a share of each label's clips; with a group column, whole groups, so that no group is on both sides."""
+    """Hold out whole groups of a column; else whole recordings, where clips are parts of them; else single clips."""
     rng = np.random.default_rng((options.seed, 0))
-    column = options.group_column
-    if column:
-        if not all(column in clip.columns for clip in clips.clips):
-            raise DataError(f"Not every clip has a value in the column {column!r} to split by.")
-        groups = sorted({clip.columns[column] for clip in clips.clips})
-        if len(groups) < 2:
-            raise DataError(f"All clips have the same value of {column!r}: there is no group to hold out.")
-        n_held = min(len(groups) - 1, max(1, round(options.validation_share * len(groups))))
-        held_groups = set(rng.permutation(groups)[:n_held])
-        held = {clip.name for clip in clips.clips if clip.columns[column] in held_groups}
-        how = f"whole groups of {column}: {', '.join(sorted(held_groups))}"
+    if options.group_column:
+        held, how = _draw_groups(clips, options.group_column, options.validation_share, rng)
     else:
-        held = set()
-        by_label: dict[tuple[str, ...], list[str]] = {}
-        for clip in clips.clips:
-            by_label.setdefault(clip.labels, []).append(clip.name)
-        for labels, names in sorted(by_label.items()):
-            if len(names) < 2 and not clips.multi_label:
-                raise DataError(
-                    f"The label {labels[0]!r} has one clip. Expected at least two: one to learn from, one to hold out."
-                )
-            n_held = max(1, round(options.validation_share * len(names))) if len(names) > 1 else 0
-            held |= set(rng.permutation(names)[:n_held])
-        how = "a random share of each label's clips"
+        held, how = _draw_clips(clips, options.validation_share, rng)
+        if any(map(_is_part, clips.clips)):
+            whole = _draw_recordings(clips, options.validation_share, rng)
+            held = whole or held
+            how = _WHOLE_RECORDINGS if whole else how + _SHARED_RECORDINGS
     training = tuple(clip for clip in clips.clips if clip.name not in held)
     return Split(training, tuple(clip for clip in clips.clips if clip.name in held), how=how)
+
+
+_WHOLE_RECORDINGS = "whole recordings, a random share of each label's"
+_SHARED_RECORDINGS = (
+    "; parts of one recording are on both sides, as some label has no other recording: the scores may be too good"
+)
+
+
+def _draw_groups(clips: LabelledClips, column: str, share: float, rng: np.random.Generator) -> tuple[set[str], str]:
+    """Names of the clips of whole groups, so that no group is on both sides; and how they were drawn, in words."""
+    if not all(column in clip.columns for clip in clips.clips):
+        raise DataError(f"Not every clip has a value in the column {column!r} to split by.")
+    groups = sorted({clip.columns[column] for clip in clips.clips})
+    if len(groups) < 2:
+        raise DataError(f"All clips have the same value of {column!r}: there is no group to hold out.")
+    n_held = min(len(groups) - 1, max(1, round(share * len(groups))))
+    held_groups = set(rng.permutation(groups)[:n_held])
+    held = {clip.name for clip in clips.clips if clip.columns[column] in held_groups}
+    return held, f"whole groups of {column}: {', '.join(sorted(held_groups))}"
+
+
+def _draw_clips(clips: LabelledClips, share: float, rng: np.random.Generator) -> tuple[set[str], str]:
+    """Names of a share of each label's clips; and how they were drawn, in words."""
+    held: set[str] = set()
+    by_label: dict[tuple[str, ...], list[str]] = {}
+    for clip in clips.clips:
+        by_label.setdefault(clip.labels, []).append(clip.name)
+    for labels, names in sorted(by_label.items()):
+        if len(names) < 2 and not clips.multi_label:
+            raise DataError(
+                f"The label {labels[0]!r} has one clip. Expected at least two: one to learn from, one to hold out."
+            )
+        n_held = max(1, round(share * len(names))) if len(names) > 1 else 0
+        held |= set(rng.permutation(names)[:n_held])
+    return held, "a random share of each label's clips"
+
+
+def _draw_recordings(clips: LabelledClips, share: float, rng: np.random.Generator) -> set[str]:
+    """Names of the clips of whole recordings, about a share of each label's; none where a label has one recording."""
+    recordings: dict[object, list[LabelledClip]] = {}
+    for clip in clips.clips:
+        recordings.setdefault(clip.source if _is_part(clip) else clip.name, []).append(clip)
+    labels_of = [{label for clip in parts for label in clip.labels} for parts in recordings.values()]
+    left = Counter(label for labels in labels_of for label in labels)  # recordings to learn each label from
+    wanted = Counter(label for clip in clips.clips for label in clip.labels)
+    wanted = Counter({label: max(1, round(share * count)) for label, count in wanted.items()})
+    held: Counter[str] = Counter()
+    names: set[str] = set()
+    for place in rng.permutation(len(recordings)):
+        labels, parts = labels_of[place], list(recordings.values())[place]
+        if any(held[label] < wanted[label] for label in labels) and all(left[label] > 1 for label in labels):
+            names |= {clip.name for clip in parts}
+            held.update(label for clip in parts for label in clip.labels)
+            left.subtract(labels)
+    return names if all(held[label] for label in wanted) else set()
+
+
+def _is_part(clip: LabelledClip) -> bool:
+    return clip.start_s > 0 or clip.end_s is not None
 
 
 def write_split(file: Path, split: Split) -> None:

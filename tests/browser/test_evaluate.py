@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from ast_demo.evaluation import column, evaluate
 from ast_demo.models.loading import default_checkpoint, load_checkpoint, shipped_names
 from tests.browser.visitor import WAIT_MS, Visitor
 from tests.clips import SAMPLES
+from tests.data.layouts import LAYOUTS
 
 pytestmark = pytest.mark.browser
 
@@ -219,6 +221,28 @@ def test_labels_of_the_data_are_mapped_in_the_page(visitor: Visitor, tmp_path: P
     results = page.locator("#evaluate-results")
     expect(results).to_be_visible(timeout=WAIT_MS)
     expect(results.get_by_role("row", name="clips")).to_contain_text("2")
+
+
+def test_what_is_understood_of_public_layouts_is_shown_when_they_are_dropped(visitor: Visitor, tmp_path: Path) -> None:
+    page = visitor.page
+    page.get_by_role("tab", name="Evaluate").click()
+    page.get_by_label("A ZIP of mine").check()
+    understood = page.locator("#data-understood")
+    for number, (name, layout) in enumerate(LAYOUTS.items()):
+        archive = shutil.make_archive(str(tmp_path / f"set-{number}"), "zip", layout.make(tmp_path / name))
+        if number:
+            page.locator("#data-file").get_by_label("Clear").click()
+        page.locator("#data-file input[type=file]").set_input_files(archive)
+        if layout.options:
+            expect(understood).to_contain_text("no column for the label", timeout=WAIT_MS)
+            page.get_by_role("button", name="Columns, labels, held-out clips").click()
+            page.locator("#label-from input").fill(layout.options[1])
+            page.keyboard.press("Enter")
+        for line in layout.says:
+            expect(understood).to_contain_text(line, timeout=WAIT_MS)
+        if layout.options:
+            page.locator("#label-from input").fill("told from the data")
+            page.keyboard.press("Enter")
 
 
 @pytest.mark.parametrize(

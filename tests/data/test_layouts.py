@@ -6,22 +6,27 @@ import json
 import os
 import shutil
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from ast_demo.errors import DataError
+from tests.data.layouts import (
+    INTENTS,
+    audioset,
+    birdclef,
+    common_voice,
+    esc50,
+    free_spoken_digits,
+    fsd50k,
+    gtzan,
+    kaggle,
+    minds14,
+    speech_commands,
+    urbansound8k,
+)
 from tests.data.making import CLIP, labels_of, make, read, said, splits_of, write
-
-
-def esc50(folder: Path) -> Path:
-    """Piczak 2015: meta/esc50.csv beside audio/, names of fold-clip-take-target."""
-    names = [f"{fold}-10{k}-A-{target}.wav" for fold in (1, 2) for k, target in enumerate((0, 10))]
-    make(folder, *(f"audio/{name}" for name in names))
-    rows = [f"{name},{name[0]},{name[8:-4]},{'dog' if name.endswith('-0.wav') else 'rain'},True,10,A" for name in names]
-    write(folder / "meta/esc50.csv", "filename,fold,target,category,esc10,src_file,take", *rows)
-    write(folder / "meta/esc50-human.xlsx", "no table that is read")
-    return write(folder / "README.md", "ESC-50").parent
 
 
 def test_esc50(tmp_path: Path) -> None:
@@ -37,16 +42,7 @@ def test_esc50(tmp_path: Path) -> None:
 
 
 def test_urbansound8k(tmp_path: Path) -> None:
-    """Salamon et al. 2014: the times are those in the recording on Freesound, and its slice is already cut."""
-    rows = ["slice_file_name,fsID,start,end,salience,fold,classID,class"]
-    for fold in (1, 10):
-        for k, name in enumerate(("dog_bark", "siren")):
-            file = f"{fold}0032-{k}-0-0.wav"
-            make(tmp_path, f"audio/fold{fold}/{file}")
-            rows.append(f"{file},{fold}0032,317.8,321.8,1,{fold},{k},{name}")
-    write(tmp_path / "metadata/UrbanSound8K.csv", *rows)
-    write(tmp_path / "audio/fold1/.DS_Store", "")
-    clips = read(tmp_path)
+    clips = read(urbansound8k(tmp_path))
     assert clips.labels == ("dog_bark", "siren")
     assert {clip.columns["fold"] for clip in clips.clips} == {"1", "10"}
     assert all(clip.end_s is None for clip in clips.clips)
@@ -58,13 +54,7 @@ def test_urbansound8k(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("around", ["", "train/audio/"])  # as published, and as on Kaggle
 def test_speech_commands(tmp_path: Path, around: str) -> None:
-    """Warden 2018: a folder a word, lists of two splits, noise that is no word, the speaker in the name."""
-    words = [f"{word}/0{k}{'c' * 6}_nohash_0.wav" for word in ("one", "seven") for k in range(3)]
-    make(tmp_path, *(f"{around}{name}" for name in words), f"{around}_background_noise_/pink_noise.wav")
-    write(tmp_path / f"{around}validation_list.txt", *(name for name in words if "/01" in name))
-    write(tmp_path / f"{around}testing_list.txt", *(name for name in words if "/02" in name), "one/gone.wav")
-    write(tmp_path / "LICENSE", "-")
-    clips = read(tmp_path)
+    clips = read(speech_commands(tmp_path, around))
     assert clips.labels == ("one", "seven")
     assert splits_of(clips) == {"training": 2, "validation": 2, "test": 2}
     assert all(clip.columns["speaker"] == clip.name.split("/")[-1][:8] for clip in clips.clips)
@@ -74,12 +64,7 @@ def test_speech_commands(tmp_path: Path, around: str) -> None:
 
 
 def test_free_spoken_digits(tmp_path: Path) -> None:
-    """Jackson et al. 2018: digit, speaker and index in the name; the folder is no label."""
-    make(
-        tmp_path,
-        *(f"recordings/{digit}_{who}_{k}.wav" for digit in (0, 7) for who in ("theo", "lucas") for k in (0, 12)),
-    )
-    clips = read(tmp_path)
+    clips = read(free_spoken_digits(tmp_path))
     assert clips.labels == ("0", "7")
     assert dict(clips.clips[-1].columns) == {"speaker": "theo", "index": "12"}
     assert "Labels come from the names of the files, which are digit_speaker_index." in said(clips)
@@ -93,35 +78,12 @@ def test_audio_mnist_has_a_folder_for_each_speaker(tmp_path: Path) -> None:
 
 
 def test_gtzan(tmp_path: Path) -> None:
-    """Tzanetakis & Cook 2002, as on Kaggle: a folder for each genre, and tables of features."""
-    names = [f"{genre}/{genre}.0000{k}.wav" for genre in ("blues", "rock") for k in range(2)]
-    make(tmp_path, *(f"Data/genres_original/{name}" for name in names))
-    write(tmp_path / "Data/images_original/blues/blues00000.png", "-")
-    features = [f"{name.split('/')[1]},661794,0.35,{name.split('/')[0]}" for name in names]
-    write(tmp_path / "Data/features_30_sec.csv", "filename,length,chroma_stft_mean,label", *features)
-    pieces = [row.replace(".wav", ".0.wav") for row in features]
-    write(tmp_path / "Data/features_3_sec.csv", "filename,length,chroma_stft_mean,label", *pieces)
-    clips = read(tmp_path)
+    clips = read(gtzan(tmp_path))
     assert clips.labels == ("blues", "rock")
     assert len(clips.clips) == 4
     assert "The table Data/features_3_sec.csv: none of the files that it names in 'filename' is there." in said(clips)
     (tmp_path / "Data/features_30_sec.csv").unlink()
     assert read(tmp_path).labels == ("blues", "rock")
-
-
-def fsd50k(folder: Path) -> Path:
-    """Fonseca et al. 2020: names without a suffix, several labels with commas, ids beside them, two folders."""
-    make(folder, *(f"FSD50K.dev_audio/{k}.wav" for k in (64760, 64761)), "FSD50K.eval_audio/37199.wav")
-    truth = folder / "FSD50K.ground_truth"
-    write(
-        truth / "dev.csv",
-        "fname,labels,mids,split",
-        '64760,"Dog,Rain","/m/0bt9lr,/m/06mb1",train',
-        "64761,Rain,/m/06mb1,val",
-    )
-    write(truth / "eval.csv", "fname,labels,mids", '37199,"Rain,Dog","/m/06mb1,/m/0bt9lr"')
-    write(truth / "vocabulary.csv", "0,Bell,/m/0395lw", "1,Dog,/m/0bt9lr", "2,Rain,/m/06mb1")
-    return folder
 
 
 def test_fsd50k(tmp_path: Path) -> None:
@@ -140,51 +102,14 @@ def test_fsd50k(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["{id}.wav", "Y{id}.wav", "{id}_{ms}_{end}.wav", "Y{id}_{s}.000_{end}.000.wav"])
 def test_audioset(tmp_path: Path, file: str) -> None:
-    """Gemmeke et al. 2017: comments, the last of which is the header; videos, of which some are gone; ids of labels."""
-    segments = (
-        ("--4gqARaEJE", 0, "/m/068hy,/m/06mb1"),
-        ("0Jwb-7_abcd", 30, "/m/06mb1"),
-        ("gonegonegon", 10, "/m/068hy"),
-    )
-    for video, start, _ in segments[:2]:
-        make(tmp_path, "audio/" + file.format(id=video, ms=start * 1000, s=start, end=(start + 10) * 1000))
-    write(
-        tmp_path / "eval_segments.csv",
-        "# Segments csv created Sun Mar  5 10:54:25 2017",
-        "# num_ytids=3, num_segs=3, num_unique_labels=2, num_positive_labels=4",
-        "# YTID, start_seconds, end_seconds, positive_labels",
-        *(f'{video}, {start}.000, {start + 10}.000, "{ids}"' for video, start, ids in segments),
-    )
-    write(
-        tmp_path / "class_labels_indices.csv",
-        "index,mid,display_name",
-        '74,/m/068hy,"Domestic animals, pets"',
-        "288,/m/06mb1,Rain",
-    )
-    clips = read(tmp_path)
-    assert [clip.labels for clip in clips.clips] == [("Domestic animals, pets", "Rain"), ("Rain",)]
+    clips = read(audioset(tmp_path, file))
+    assert [clip.labels for clip in clips.clips] == [("Domestic animals, pets", "Rain"), ("Rain",)] * 2
     assert all(clip.end_s is None for clip in clips.clips)  # ten seconds each were cut from the videos
     assert "1 rows of" in said(clips)
     assert "whose videos are not there" in said(clips)
     assert "named by class_labels_indices.csv" in said(clips)
     (tmp_path / "class_labels_indices.csv").unlink()
     assert set(read(tmp_path).labels) == {"/m/068hy", "/m/06mb1"}
-
-
-def common_voice(folder: Path) -> Path:
-    """Ardila et al. 2020: TSV for each split, in which a quotation mark is text, paths relative to clips/."""
-    make(folder, *(f"clips/common_voice_en_{k}.wav" for k in range(6)))
-    header = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccents\tlocale\tsegment"
-    rows = [
-        f'c{k}\tcommon_voice_en_{k}.wav\t"Well, he said.\t2\t0\t\t{gender}\t\ten\t'
-        for k, gender in enumerate(("female", "male", "female", "", "male", "male"))
-    ]
-    write(folder / "train.tsv", header, *rows[:2])
-    write(folder / "dev.tsv", header, rows[2])
-    write(folder / "test.tsv", header, rows[3], rows[4])
-    write(folder / "validated.tsv", header, *rows[:5])
-    write(folder / "invalidated.tsv", header, rows[5])
-    return folder
 
 
 def test_common_voice(tmp_path: Path) -> None:
@@ -200,46 +125,25 @@ def test_common_voice(tmp_path: Path) -> None:
 
 
 def test_minds14(tmp_path: Path) -> None:
-    """Gerz et al. 2021: a table for each language, paths with the intent in a folder's name."""
-    files = ["en-US~ADDRESS/602b9a.wav", "en-US~CARD_ISSUES/602b9b.wav"]
-    make(tmp_path, *(f"audio/{name}" for name in files))
-    write(tmp_path / "text/en-US.csv", "path,transcription,english_transcription,intent_class", f"{files[0]},hi,hi,1", f"{files[1]},my card,my card,6")  # fmt: skip
-    clips = read(tmp_path)
+    clips = read(minds14(tmp_path))
     assert clips.labels == ("1", "6")
-    write(
-        tmp_path / "intents.txt",
-        *(["abroad", "address", "app_error", "atm_limit", "balance", "business_loan", "card_issues"]),
-    )
+    write(tmp_path / "intents.txt", *INTENTS)
     assert read(tmp_path).labels == ("address", "card_issues")
-
-
-def kaggle(folder: Path) -> Path:
-    """As FSDKaggle2018: train.csv, recordings in audio_train/, unlabelled ones in audio_test/, an example to hand in."""
-    make(folder, "audio_train/00044347.wav", "audio_train/001ca53d.wav", "audio_test/00063640.wav")
-    write(folder / "train.csv", "fname,label,manually_verified", "00044347.wav,Hi-hat,0", "001ca53d.wav,Dog,1")
-    write(folder / "sample_submission.csv", "fname,label", "00063640.wav,Laughter Hi-Hat Glockenspiel")
-    return folder
 
 
 def test_kaggle(tmp_path: Path) -> None:
     clips = read(kaggle(tmp_path))
-    assert labels_of(clips) == {"audio_train/00044347.wav": "Hi-hat", "audio_train/001ca53d.wav": "Dog"}
-    assert splits_of(clips) == {"training": 2}
+    assert labels_of(clips)["audio_train/00004347.wav"] == "Hi-hat"
+    assert Counter(labels_of(clips).values()) == {"Hi-hat": 2, "Dog": 2}
+    assert splits_of(clips) == {"training": 4}
     assert "The table sample_submission.csv: an example of answers, and no truth." in said(clips)
     assert "1 recordings of which nothing says what they are, such as audio_test/00063640.wav." in said(clips)
 
 
 def test_birdclef(tmp_path: Path) -> None:
-    """As on Kaggle: a table with the file's folder, a list of further labels, and a column that is an address."""
-    make(tmp_path, "train_audio/abethr1/XC1.ogg", "train_audio/zitcis1/XC2.ogg")
-    write(
-        tmp_path / "train_metadata.csv",
-        "primary_label,secondary_labels,type,filename,url",
-        "abethr1,[],['song'],abethr1/XC1.ogg,https://xeno-canto.org/1",
-        "zitcis1,\"['abethr1', 'x']\",['call'],zitcis1/XC2.ogg,https://xeno-canto.org/2",
-    )
-    clips = read(tmp_path)
-    assert labels_of(clips) == {"train_audio/abethr1/XC1.ogg": "abethr1", "train_audio/zitcis1/XC2.ogg": "zitcis1"}
+    clips = read(birdclef(tmp_path))
+    assert labels_of(clips)["train_audio/abethr1/XC1.ogg"] == "abethr1"
+    assert Counter(labels_of(clips).values()) == {"abethr1": 2, "zitcis1": 2}
     assert read(tmp_path, label_from="secondary_labels", multi_label=True).labels == ("abethr1", "x")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ast_demo.data import LabelledClip, LabelledClips
@@ -70,6 +72,36 @@ def test_clips_of_a_test_are_never_learnt_from(options: FinetuneOptions) -> None
 def test_a_test_that_is_held_out_to_choose_by_is_no_test_any_more() -> None:
     split = split_clips(clips_of("train", "test"), FinetuneOptions(validation={"split": ["test"]}))
     assert (splits_of(split.validation), split.test) == ({"test"}, ())
+
+
+def parts_of(recordings: dict[str, str]) -> LabelledClips:
+    """A clip of a second for each letter of what is heard in a recording."""
+    return LabelledClips(
+        "made",
+        tuple(
+            LabelledClip(f"{name} {second}", Path(name), (label,), start_s=float(second), end_s=second + 1.0)
+            for name, labels in recordings.items()
+            for second, label in enumerate(labels)
+        ),
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_recording_is_on_both_sides(seed: int) -> None:
+    clips = parts_of({f"{k}.wav": "aab" if k % 2 else "bbbc" for k in range(8)} | {"whole a.wav": "a"})
+    split = split_clips(clips, FinetuneOptions(seed=seed))
+    sides = [{clip.source for clip in side} for side in (split.training, split.validation)]
+    assert not sides[0] & sides[1]
+    assert {clip.label for clip in split.training} == {clip.label for clip in split.validation} == set("abc")
+    assert split.how == "whole recordings, a random share of each label's"
+    assert _everyone(split) == {clip.name for clip in clips.clips}
+
+
+@pytest.mark.parametrize("recordings", [{"day.wav": "aabbab"}, {"1.wav": "aaaa", "2.wav": "bbbb"}])
+def test_parts_of_a_labels_only_recording_are_on_both_sides_and_that_is_said(recordings: dict[str, str]) -> None:
+    split = split_clips(parts_of(recordings), FinetuneOptions())
+    assert {clip.label for clip in split.training} == {clip.label for clip in split.validation} == set("ab")
+    assert "parts of one recording are on both sides" in split.how
 
 
 def _everyone(split: Split) -> set[str]:
