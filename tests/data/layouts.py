@@ -214,7 +214,7 @@ LAYOUTS = {
     "Free Spoken Digits": Layout(
         free_spoken_digits, ("0", "7"), ("8 clips of 2 labels", "the names of the files, which are digit_speaker_index")
     ),
-    "GTZAN": Layout(gtzan, ("blues", "rock"), ("4 clips of 2 labels", "The table Data/features_3_sec.csv: none of")),
+    "GTZAN": Layout(gtzan, ("blues", "rock"), ("4 clips of 2 labels", "features_3_sec.csv: none of the files")),
     "FSD50K": Layout(fsd50k, ("Dog", "Rain"), ("3 clips of 2 labels", "several to a clip")),
     "AudioSet": Layout(
         audioset,
