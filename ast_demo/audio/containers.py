@@ -95,7 +95,10 @@ def mend_sizes(content: bytes) -> Mended:
         return Mended(_mend_tag(content))
     content = _mend_riff_of_extensible(content)
     layout = next((one for one in _LAYOUTS if re.match(one.start, content, re.DOTALL)), None)
-    if layout is None or (place := _find_sound(content, layout)) is None:
+    if layout is None:
+        return Mended(content)
+    content = _with_padding(content, layout)
+    if (place := _find_sound(content, layout)) is None:
         return Mended(content)
     body = place + layout.header
     there, told = len(content) - body, _told_size(content, layout, place)
@@ -113,6 +116,29 @@ def _mend_riff_of_extensible(content: bytes) -> bytes:
     if place < 0 or content[place + 8 : place + 10] != b"\xff\xfe" or len(content) < place + 48:
         return content
     return content[: place + 8] + content[place + 32 : place + 34] + content[place + 10 :]
+
+
+def _with_padding(content: bytes, layout: _Layout) -> bytes:
+    """With the byte that belongs behind each chunk of an odd size, where a program has left it out before the sound."""
+    if layout.align != 2:
+        return content
+    place, missing = layout.head, [0]
+    while place + layout.header <= len(content) and not content.startswith(layout.data, place):
+        size = layout.size_at(content, place)
+        place += layout.header + size
+        if size < 0:
+            break
+        if size % 2 and _is_known(content, place) and not _is_known(content, place + 1):
+            missing.append(place)
+        else:
+            place += size % 2
+    pieces = zip(missing, [*missing[1:], len(content)], strict=True)
+    return b"\0".join(content[start:stop] for start, stop in pieces) if len(missing) > 1 else content
+
+
+def _is_known(content: bytes, place: int) -> bool:
+    """Whether a well known chunk begins there."""
+    return content.startswith((*_TRAILING, b"fmt ", b"data", b"SSND"), place)
 
 
 def _find_sound(content: bytes, layout: _Layout) -> int | None:

@@ -85,6 +85,8 @@ def _wav() -> Iterator[Lie]:
     yield Lie("wav pipe size, chunk after", put(plain, 40, "<I", 0xFFFF_FFFF) + _LIST, sound)
     yield Lie("wav cut in mid-sample", plain[: 44 + size // 2 + 1], sound[: len(sound) // 2], is_noted=True)
     yield Lie("wav odd chunk before", plain[:36] + b"junk\3\0\0\0abc\0" + put(plain, 40, "<I", 0)[36:], sound)
+    unpadded = b"LIST\x0f\0\0\0INFOISFT\3\0\0\0abc"
+    yield Lie("wav odd chunks without padding before", plain[:36] + 3 * unpadded + plain[36:], sound)
     rifx = _rifx(sound)
     for told in (0, size + 44, 0xFFFF_FFFF):
         yield Lie(f"rifx data {told}", put(rifx, 40, ">I", told), sound)
