@@ -71,6 +71,10 @@ def list_some(names: Sequence[str], most: int = _MOST_SHOWN) -> str:
     return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)
 
 
+# As spreadsheets and pandas write a cell that is empty. Not "none" and "na", which may be what somebody calls a class.
+_NOTHING = ("nan", "<na>", "#n/a", "null")
+
+
 def split_cell(cell: Any, separator: str | None) -> tuple[str, ...]:
     """Labels in a cell of a table, each once: a list, text like `['rain', 'wind']`, or text with a separator.
 
@@ -87,7 +91,7 @@ def split_cell(cell: Any, separator: str | None) -> tuple[str, ...]:
     else:
         text = "" if cell is None else _as_text(cell)
         parts = [text] if separator is None else [part.strip().strip('"').strip() for part in text.split(separator)]
-    return tuple(dict.fromkeys(part for part in parts if part))
+    return tuple(dict.fromkeys(part for part in parts if part and part.casefold() not in _NOTHING))
 
 
 def find_separator(cells: Iterable[Any], otherwise: str = LABEL_SEPARATOR) -> str:

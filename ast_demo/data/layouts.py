@@ -30,6 +30,7 @@ from ast_demo.data.tables import TABLE_SUFFIXES, TableLimits, read_lines
 from ast_demo.data.tracks import read_track
 from ast_demo.errors import DataError
 
+_OTHER_TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".sqlite", ".mat")
 _OF_NO_INTEREST = frozenset((".txt", ".md", ".pdf", ".rst", ".json", ".html", ".yaml", ".yml", ".toml", ".lst"))
 _DOCUMENTS = frozenset(("license", "licence", "readme", "copying", "changelog", "authors", "makefile", "checksums"))
 _MUCH = 100_000  # files around a table: a moment to list
@@ -177,7 +178,7 @@ def _read_names(
     lists = _read_lists(finder, options.table_limits)
     clips = [_clip_of_name(one, finder, lists) for one in named if one.label]
     if not clips and tracks is None:
-        raise _no_labels(named, where, left_out)
+        raise _no_labels(named, where, [*left_out, *_unread_tables(finder.files)])
     known = tracks.understanding if tracks else Understanding()
     splits = any("split" in clip.columns for clip in clips)
     understanding = Understanding(
@@ -200,6 +201,18 @@ def _no_labels(named: Sequence[Named], where: str, left_out: Sequence[str]) -> D
         f"{where!r} holds no labelled clips. Expected a folder for each label with recordings in it, "
         f"or a {' or '.join(METADATA[:2])} with the columns 'file_name' and 'label'.{shown}{tables}"
         + (" If the names of the files tell the labels, say how: {label}_{speaker}_{index}." if named else "")
+    )
+
+
+def _unread_tables(files: Files) -> list[str]:
+    """Tables of kinds that are not read, each with what to do."""
+    names = [name for name in files.names if name.casefold().endswith(_OTHER_TABLES)]
+    return (
+        [
+            f"{list_some(names)}: a kind of table that is not read here; save it as CSV if it says something of the clips."
+        ]
+        if names
+        else []
     )
 
 
@@ -299,10 +312,11 @@ def _name_left_over(finder: Finder, found: Found) -> list[str]:
         suffix
         for name in finder.files.names
         if not is_audio(name)
-        and not name.casefold().endswith(TABLE_SUFFIXES)
+        and not name.casefold().endswith((*TABLE_SUFFIXES, *_OTHER_TABLES))
         and (suffix := PurePosixPath(name).suffix.casefold()) not in _OF_NO_INTEREST
         and PurePosixPath(name).name.casefold() not in _DOCUMENTS
     )
+    sentences += _unread_tables(finder.files)
     if others:
         listed = list_some([f"{count:,} {suffix or 'without a suffix'}" for suffix, count in others.most_common()])
         sentences.append(f"Files that are no recordings that are read here: {listed}.")

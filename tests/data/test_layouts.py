@@ -35,7 +35,7 @@ def test_esc50(tmp_path: Path) -> None:
     assert [clip.columns["fold"] for clip in clips.clips] == ["1", "1", "2", "2"]
     assert "4 clips of 2 labels: dog 2, rain 2." in said(clips)
     assert "Labels come from the column 'category' of" in said(clips)
-    assert "Left out: Files that are no recordings that are read here: 1 .xlsx." in said(clips)
+    assert "Left out: meta/esc50-human.xlsx: a kind of table that is not read here; save it as CSV if" in said(clips)
     alone = read(tmp_path / "meta/esc50.csv")
     assert labels_of(alone) == labels_of(clips)
     assert read(tmp_path, label_from="target").labels == ("0", "10")
@@ -387,6 +387,14 @@ def test_manifests_of_json_lines_as_speech_programs_write_them(tmp_path: Path) -
         (("go",), 0, 0.2),
         (("stop",), 0.2, 0.4),
     ]
+
+
+@pytest.mark.parametrize("table", ["labels.xlsx", "metadata.parquet", "Labels.ODS"])
+def test_tables_of_kinds_that_are_not_read_are_named(tmp_path: Path, table: str) -> None:
+    make(tmp_path, "a.wav")
+    write(tmp_path / table, "-")
+    with pytest.raises(DataError, match=f"{table}: a kind of table that is not read here; save it as CSV"):
+        read(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root opens every folder")

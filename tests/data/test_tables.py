@@ -93,6 +93,15 @@ def test_a_row_without_a_label(folder: Path) -> None:
     assert labels_of(read(folder, label_column="label")) == {"a.wav": "dog"}
 
 
+@pytest.mark.parametrize("cell", ["NaN", "nan", "<NA>", "#N/A", "NULL", " nan "])
+def test_an_empty_cell_as_spreadsheets_and_pandas_write_it_is_no_label(folder: Path, cell: str) -> None:
+    write(folder / "metadata.csv", "file_name,label", "a.wav,dog", f"b.wav,{cell}")
+    with pytest.raises(DataError, match=r"Row 3 of .* \('b.wav'\) has no label"):
+        read(folder)
+    write(folder / "metadata.csv", "file_name,label", "a.wav,dog", "b.wav,none")
+    assert read(folder).labels == ("dog", "none")
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -122,7 +131,7 @@ def test_what_is_no_table_gets_a_sentence(folder: Path, lines: tuple[str, ...], 
         ('{"file_name": "a.wav", "label": ' + "1" * 5000 + "}", "line 1 is no JSON"),
         ('["a.wav", "dog"]', "line 1 is no JSON object"),
         ('{"file_name": "a.wav"', "line 1 is no JSON"),
-        ('{"file_name": "a.wav", "label": NaN, "deep": {"a": [1, {}]}}', ""),
+        ('{"file_name": "a.wav", "label": NaN, "deep": {"a": [1, {}]}}', "has no label"),
     ],
 )
 def test_lines_of_json_that_are_none_get_a_sentence(folder: Path, line: str, message: str) -> None:
