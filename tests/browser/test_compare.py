@@ -305,6 +305,10 @@ def test_downloads_and_that_old_files_go(
     comparing.add(*two(folders))
     comparing.upload(sample_clips(20)[3])
     comparing.wait_for_columns(*names_of(*two(folders)))
+    sources = "images => images.map(image => image.src)"
+    drawn = comparing.page.locator("#compare-columns .picture img").evaluate_all(sources)
+    comparing.page.wait_for_timeout(1500)
+    assert comparing.page.locator("#compare-columns .picture img").evaluate_all(sources) == drawn  # once is enough
     assert len(app.results() - before) == 1
     comparing.add(folders["waves"])
     comparing.go()

@@ -14,11 +14,11 @@ from ast_demo.ui.compare import events
 from ast_demo.ui.compare.widgets import build_widgets
 from ast_demo.ui.latest import Latest
 
-# The width of a column once there are as many as `beside`; 0 while the tab is not to be seen.
+# The width of a column once there are as many as `beside`; 0 where there are none, or the tab is not to be seen.
 _COLUMN_WIDTH = """(beside => {
     const all = document.querySelector('#compare-columns')?.parentElement.clientWidth ?? 0;
     const fitting = Math.max(1, Math.min(beside, Math.floor((all + 16) / 300)));
-    return all && Math.floor((all - 16 * (fitting - 1)) / fitting);
+    return beside && all && Math.floor((all - 16 * (fitting - 1)) / fitting);
 })"""
 _SHOWN = "[...document.querySelectorAll('#compare-columns > .column')].filter(one => one.clientWidth).length"
 _NOTED: dict[str, Any] = {
