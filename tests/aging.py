@@ -140,10 +140,11 @@ def _look(visitor: Visitor, app: App, seen: Seen, *, tabs: bool) -> None:
 def _go_through_tabs(visitor: Visitor, seen: Seen) -> None:
     page = visitor.page
     page.get_by_role("tab", name="Compare").click()
-    before = page.locator("#compare-1-rollout img").get_attribute("src") if seen.clicks > 100 else None
+    shown = page.locator("#compare-1-rollout img")  # on the page that was opened in the beginning
+    before = shown.get_attribute("src") if shown.count() else None
     page.locator("#compare-samples button").nth(seen.rounds % 20).click()
     expect(page.locator("#agreement li").first).to_be_visible(timeout=2 * WAIT_MS)
-    expect(page.locator("#compare-1-rollout img")).not_to_have_attribute("src", before or "", timeout=2 * WAIT_MS)
+    expect(shown).not_to_have_attribute("src", before or "", timeout=2 * WAIT_MS)
     page.get_by_role("tab", name="Evaluate").click()
     page.get_by_label("A ZIP of mine").check()
     file = {"name": f"clips-{seen.rounds}.zip", "mimeType": "application/zip", "buffer": _archive()}
