@@ -35,6 +35,7 @@ _OF_NO_INTEREST = frozenset((".txt", ".md", ".pdf", ".rst", ".json", ".html", ".
 _DOCUMENTS = frozenset(("license", "licence", "readme", "copying", "changelog", "authors", "makefile", "checksums"))
 _MUCH = 100_000  # files around a table: a moment to list
 _LISTS = (".txt", ".lst")
+_REASONS = 2  # why tables are of no use, where none is; the others are mostly like these
 
 
 def read_files(files: Files, where: str, options: ReadingOptions) -> LabelledClips:
@@ -196,7 +197,8 @@ def _no_labels(named: Sequence[Named], where: str, left_out: Sequence[str]) -> D
     folders = sorted({folder for one in named for folder in PurePosixPath(one.name).parts[:-1]})
     lie = f"lie in folders that are no labels: {describe_folders(folders)}" if folders else "lie in no folder"
     shown = f" Its {len(named):,} recordings {lie}." if named else ""
-    tables = f" {' '.join(left_out)}" if left_out else ""
+    more = f" {len(left_out) - _REASONS:,} more are left out." if len(left_out) > _REASONS else ""
+    tables = f" {' '.join(left_out[:_REASONS])}{more}" if left_out else ""
     return DataError(
         f"{where!r} holds no labelled clips. Expected a folder for each label with recordings in it, "
         f"or a {' or '.join(METADATA[:2])} with the columns 'file_name' and 'label'.{shown}{tables}"

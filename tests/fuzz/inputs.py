@@ -18,11 +18,13 @@ import torch
 from safetensors.torch import save
 
 from tests.clips import encode, melody
+from tests.data.layouts import LAYOUTS
 from tests.tiny import save_tiny
 
 _FORMATS = (
     ("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "PCM_U8"), ("aiff", "PCM_24"), ("flac", "PCM_16"), ("ogg", "VORBIS"),
-    ("ogg", "OPUS"), ("mp3", "MPEG_LAYER_III"), ("mp4", "aac"), ("webm", "libopus"), ("adts", "aac"),
+    ("ogg", "OPUS"), ("mp3", "MPEG_LAYER_III"), ("mp4", "aac"), ("webm", "libopus"), ("adts", "aac"), ("au", "PCM_16"),
+    ("caf", "PCM_16"), ("w64", "PCM_16"), ("rf64", "PCM_16"),
 )  # fmt: skip
 _EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)
 _NAMES = (
@@ -98,7 +100,7 @@ def inputs(seed: int, folder: Path) -> Iterator[Input]:
     """
     dice = random.Random(seed)
     kinds: tuple[Callable[[random.Random, Path], Input], ...] = (
-        _audio, _audio, _archive, _reference, _call, _checkpoint, _audio, _archive, _table, _request,
+        _audio, _audio, _archive, _reference, _call, _checkpoint, _audio, _layout, _table, _request, _archive, _layout,
     )  # fmt: skip
     while True:
         for kind in kinds:
@@ -119,7 +121,9 @@ def _clip(dice: random.Random) -> tuple[str, bytes]:
 
 def mutate(dice: random.Random, content: bytes) -> tuple[str, bytes]:
     """What was done to it, and the result."""
-    how = dice.choice(("cut", "flip", "header", "insert", "repeat", "zero", "splice", "shuffle", "tail", "as it is"))
+    how = dice.choice(
+        ("cut", "flip", "header", "insert", "repeat", "zero", "splice", "shuffle", "tail", "join", "as it is")
+    )
     data = bytearray(content)
     place = dice.randrange(max(1, len(data)))
     if how == "cut":
@@ -141,6 +145,9 @@ def mutate(dice: random.Random, content: bytes) -> tuple[str, bytes]:
         data[place : place + 200] = bytes(len(data[place : place + 200]))
     elif how == "splice":
         data = data[:place] + bytearray(_clip(dice)[1][place:])
+    elif how == "join":
+        for _ in range(dice.choice((1, 3, 200))):
+            data += _clip(dice)[1]
     elif how == "shuffle":
         blocks = [bytes(data[i : i + 64]) for i in range(0, len(data), 64)]
         dice.shuffle(blocks)
@@ -204,6 +211,40 @@ def _table(dice: random.Random, folder: Path) -> Input:
         _, table = mutate(dice, table + b" " * 20)
     files = {dice.choice(("metadata.csv", "metadata.jsonl", "train/metadata.csv")): table, "dog/a.wav": _clip(dice)[1]}
     return Input("table", "evaluate", [pack(files), [_SHIPPED[0]]], "clips.zip")
+
+
+_CELLS = (
+    "", " ", "\0", "²", "1e308", "-1", "NaN", "[[[[", '"', "\t\t", "=1+1", "../../a.wav", "/etc/passwd", "{label}", "9" * 5000,
+    "x" * 200_000, "a;b;c;a", "1:99:99", "inf", "-inf", "0x10", "\u202e", "\ud7ff", "file:///etc/passwd", "train", "TEST", "\n" * 9,
+)  # fmt: skip
+
+
+def _layout(dice: random.Random, folder: Path) -> Input:
+    """A public data set, of which some of what is no recording is wrong."""
+    name = dice.choice(list(LAYOUTS))
+    files = dict(_files_of(name, folder))
+    others = [one for one in files if not one.endswith((".wav", ".ogg"))]
+    for one in dice.sample(others, min(len(others), dice.choice((1, 2)))):
+        if dice.random() < 0.3:
+            _, files[one] = mutate(dice, files[one] + b" " * 8)
+            continue
+        lines = files[one].decode().split("\n")
+        for _ in range(dice.choice((1, 1, 5))):
+            place, separator = dice.randrange(len(lines)), dice.choice((",", "\t", " "))
+            cells = lines[place].split(separator)
+            cells[dice.randrange(len(cells))] = dice.choice(_CELLS)
+            lines[place] = separator.join(cells)
+        files[one] = "\n".join(lines * dice.choice((1, 1, 1, 300))).encode()
+    if dice.random() < 0.2:
+        files.pop(dice.choice(list(files)))
+    return Input(f"layout {name}", "evaluate", [pack(files), [_SHIPPED[0]]], "clips.zip")
+
+
+@cache
+def _files_of(layout: str, folder: Path) -> dict[str, bytes]:
+    made = LAYOUTS[layout].make(folder / "layouts" / layout)
+    files = (file for file in sorted(made.rglob("*")) if file.is_file())
+    return {file.relative_to(made).as_posix(): file.read_bytes() for file in files}
 
 
 def _reference(dice: random.Random, folder: Path) -> Input:

@@ -165,7 +165,7 @@ def _attack_as_strangers(
                     _visit(client, report)
                 if place % 50 == 49:
                     tell(f"{place + 1} of {number} by strangers, {peak._peak:.0f} MB, {len(report.problems)} problems")
-            time.sleep(7)  # in which half of a request may come
+            time.sleep(12)  # five for the headers, five for the body
             if still := sum(not _is_closed(one) for one in held):
                 report.problems.append(f"{still} connections are still held")
         attack_mb = peak.take()
