@@ -27,6 +27,7 @@ from tests.fuzz.watched import Peak, calls, watched
 from tests.public.caller import DONE, FAILED, REFUSED, call, sentence_of, upload
 from tests.public.listener import Listener
 from tests.served import App, is_ready, start
+from tests.waiting import wait_for
 
 KEPT_S = 20  # uploads and results of the server under attack are deleted after this
 _WARM_UP = 3  # one input in so many comes before memory is looked at: imports, decoders, sessions up to their bound
@@ -165,7 +166,8 @@ def _attack_as_strangers(
                     _visit(client, report)
                 if place % 50 == 49:
                     tell(f"{place + 1} of {number} by strangers, {peak._peak:.0f} MB, {len(report.problems)} problems")
-            time.sleep(12)  # five for the headers, five for the body
+            # Headers and bodies have five seconds; who was answered before all of the body had come, a minute.
+            wait_for(lambda: all(map(_is_closed, held)), 80)
             if still := sum(not _is_closed(one) for one in held):
                 report.problems.append(f"{still} connections are still held")
         attack_mb = peak.take()
