@@ -53,12 +53,13 @@ def test_no_place_is_without_a_limit(visitor: Visitor) -> None:
     """Who adds a place for files adds it to the list above."""
     page = visitor.page
     found = set()
-    for name in ("Inspect", "Compare", "Evaluate"):
+    for name, place in (("Inspect", "#file"), ("Compare", "#compare-file"), ("Evaluate", "#label-map")):
         page.get_by_role("tab", name=name).click()
         if name == "Evaluate":
             page.get_by_label("A ZIP of mine").check()
             page.get_by_role("button", name="Columns, labels, held-out clips").click()
-            expect(page.locator("#label-map input[type=file]")).to_be_attached()
+            expect(page.locator("#data-file input[type=file]")).to_be_attached(timeout=WAIT_MS)
+        expect(page.locator(f"{place} input[type=file]")).to_be_attached(timeout=WAIT_MS)
         inputs = page.locator("input[type=file]")
         found |= set(inputs.evaluate_all("inputs => inputs.map(input => input.closest('.block').id)"))
     assert {f"#{name}" for name in found if name} == set(PLACES)
