@@ -209,13 +209,11 @@ def _no_labels(named: Sequence[Named], where: str, left_out: Sequence[str]) -> D
 def _unread_tables(files: Files) -> list[str]:
     """Tables of kinds that are not read, each with what to do."""
     names = [name for name in files.names if name.casefold().endswith(_OTHER_TABLES)]
-    return (
-        [
-            f"{list_some(names)}: a kind of table that is not read here; save it as CSV if it says something of the clips."
-        ]
-        if names
-        else []
-    )
+    if not names:
+        return []
+    return [
+        f"{list_some(names)}: a kind of table that is not read here; save it as CSV if it says something of the clips."
+    ]
 
 
 def _why(named: Sequence[Named]) -> list[str]:

@@ -154,17 +154,18 @@ def _draw_clips(clips: LabelledClips, share: float, rng: np.random.Generator) ->
 
 def _draw_recordings(clips: LabelledClips, share: float, rng: np.random.Generator) -> set[str]:
     """Names of the clips of whole recordings, about a share of each label's; none where a label has one recording."""
-    recordings: dict[object, list[LabelledClip]] = {}
+    by_source: dict[object, list[LabelledClip]] = {}
     for clip in clips.clips:
-        recordings.setdefault(clip.source if _is_part(clip) else clip.name, []).append(clip)
-    labels_of = [{label for clip in parts for label in clip.labels} for parts in recordings.values()]
+        by_source.setdefault(clip.source if _is_part(clip) else clip.name, []).append(clip)
+    recordings = list(by_source.values())
+    labels_of = [{label for clip in parts for label in clip.labels} for parts in recordings]
     left = Counter(label for labels in labels_of for label in labels)  # recordings to learn each label from
-    wanted = Counter(label for clip in clips.clips for label in clip.labels)
-    wanted = Counter({label: max(1, round(share * count)) for label, count in wanted.items()})
+    counts = Counter(label for clip in clips.clips for label in clip.labels)
+    wanted = {label: max(1, round(share * count)) for label, count in counts.items()}
     held: Counter[str] = Counter()
     names: set[str] = set()
     for place in rng.permutation(len(recordings)):
-        labels, parts = labels_of[place], list(recordings.values())[place]
+        labels, parts = labels_of[place], recordings[place]
         if any(held[label] < wanted[label] for label in labels) and all(left[label] > 1 for label in labels):
             names |= {clip.name for clip in parts}
             held.update(label for clip in parts for label in clip.labels)

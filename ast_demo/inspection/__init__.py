@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ast_demo.inspection.comparison import MOST, Comparison, common_rasters, compare, describe
+from ast_demo.inspection.comparison import MOST, Comparison, Failure, common_rasters, compare, describe
 from ast_demo.inspection.inspection import Inspection, PatchInspection, inspect, inspect_batch, inspect_patch
 from ast_demo.inspection.windows import (
     NAMED,
@@ -20,6 +20,7 @@ __all__ = [
     "MOST",
     "NAMED",
     "Comparison",
+    "Failure",
     "Inspection",
     "PatchInspection",
     "Timeline",

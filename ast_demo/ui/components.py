@@ -30,6 +30,9 @@ class Tab:
 # Events that run a model, by how long they take: each kind shares a limit of how many run at a time.
 MODEL, LONG, EVALUATION = "model", "long", "evaluation"
 
+# What an event is wired with that only notes what a visitor has asked for.
+NOTED: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
 # What comes later is laid out from the start, and hidden: mounted only when it is needed, part after part, it would push
 # about what is seen already.
 HIDDEN: Literal["hidden"] = "hidden"

@@ -14,13 +14,13 @@ from ast_demo import export
 from ast_demo.audio import Waveform
 from ast_demo.errors import AstDemoError
 from ast_demo.figures import Look
-from ast_demo.inspection import Comparison, compare, describe
+from ast_demo.inspection import Comparison, Failure, compare, describe
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from ast_demo.ui import components, files
 from ast_demo.ui.background import Done, follow
 from ast_demo.ui.compare import facts
-from ast_demo.ui.compare.widgets import Widgets
+from ast_demo.ui.compare.widgets import Column, Widgets
 from ast_demo.ui.latest import Latest, ends_with_nothing
 from ast_demo.ui.messages import alert
 
@@ -158,29 +158,34 @@ def fill(tab: Widgets, shown: Shown) -> dict[Any, object]:
     }
     values |= {column.panel: gr.update(visible=False) for column in tab.columns}
     order = facts.label_order(comparison.inspections)
-    failures = {failure.checkpoint: failure for failure in comparison.failures}
-    inspections = iter(comparison.inspections)
-    for column, reference in zip(tab.columns, shown.references, strict=False):
+    for column, failure, number in _columns(tab, shown):
         values |= {column.panel: gr.update(visible=True), column.no_grid: gr.update(visible=False)}
-        if failure := failures.get(reference):
-            values[column.text] = f"<h2>{escape(reference)}</h2>{alert(failure.message)}"
+        if failure:
+            values[column.text] = f"<h2>{escape(failure.checkpoint)}</h2>{alert(failure.message)}"
         else:
-            one = next(inspections)
+            one = comparison.inspections[number - 1]
             values[column.text] = facts.heading_of(one, order)
             values[column.no_grid] = gr.update(visible=one.checkpoint.grid is None)
     return values | _pictures(tab, shown)
 
 
+def _columns(tab: Widgets, shown: Shown) -> Iterator[tuple[Column, Failure | None, int]]:
+    """Each column that is used, with why its checkpoint failed, or else the number of its inspection from 1."""
+    failures = {failure.checkpoint: failure for failure in shown.comparison.failures}
+    number = 0
+    for column, reference in zip(tab.columns, shown.references, strict=False):
+        failure = failures.get(reference)
+        number += failure is None
+        yield column, failure, number
+
+
 def _pictures(tab: Widgets, shown: Shown) -> dict[Any, object]:
     """Those of each column; a checkpoint that failed has none."""
     values: dict[Any, object] = {}
-    failed = {failure.checkpoint for failure in shown.comparison.failures}
-    number = 0
-    for column, reference in zip(tab.columns, shown.references, strict=False):
-        if reference in failed:
+    for column, failure, number in _columns(tab, shown):
+        if failure:
             values |= dict.fromkeys(column.pictures.values())
             continue
-        number += 1
         folder = export.folder_of(shown.comparison, number, shown.folder)
         for name, picture in column.pictures.items():
             file = folder / f"{name}.png"

@@ -21,12 +21,6 @@ _COLUMN_WIDTH = """(beside => {
     return beside && all && Math.floor((all - 16 * (fitting - 1)) / fitting);
 })"""
 _SHOWN = "[...document.querySelectorAll('#compare-columns > .column')].filter(one => one.clientWidth).length"
-_NOTED: dict[str, Any] = {
-    "queue": False,
-    "trigger_mode": "multiple",
-    "show_progress": "hidden",
-    "api_visibility": "private",
-}
 
 
 def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Tab:
@@ -39,14 +33,16 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> components.Ta
         [state, tab.clip, tab.chosen, tab.seen],
         [state],
         js=f"async (visit, clip, chosen, seen) => [visit, clip, chosen, await {_see('chosen.length')}]",
-        **_NOTED,
+        trigger_mode="multiple",
+        **components.NOTED,
     )
     seen = tab.eyes.input(
         events.ask_look,
         [state, tab.seen],
         [state],
         js=f"async (visit, seen) => [visit, await {_see(_SHOWN)}]",
-        **_NOTED,
+        trigger_mode="multiple",
+        **components.NOTED,
     )
     busy: dict[str, Any] = {
         "trigger_mode": "always_last",

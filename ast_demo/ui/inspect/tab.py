@@ -36,14 +36,13 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
     follow = partial(timeline.follow, tab.timeline, checkpoints, settings)
     for event in arrived:
         event.then(follow, [state], tab.timeline.outputs, **_QUIET, **components.pool(components.LONG, settings))
-    tab.timeline.stop.click(timeline.stop, [state], [tab.timeline.stop], **_NOTED)
+    tab.timeline.stop.click(timeline.stop, [state], [tab.timeline.stop], **components.NOTED)
     _wire_patches(tab, state, checkpoints, settings)
     side = tab.side
     return InspectTab(side.clip, side.checkpoint, side.to_compare, side.label, side.add, tuple(arrived))
 
 
 _SEE = components.see("document.querySelector('#pictures')?.clientWidth ?? 0")
-_NOTED: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
 
 
@@ -51,7 +50,7 @@ def _wire_clip(
     tab: widgets.Widgets, state: gr.State, checkpoints: CheckpointCache, settings: Settings
 ) -> list[Dependency]:
     """Another clip, checkpoint, window or look. Returns the events at the end of which something else is shown."""
-    side, noted = tab.side, {"trigger_mode": "multiple", **_NOTED}
+    side, noted = tab.side, {"trigger_mode": "multiple", **components.NOTED}
     chosen = gr.on(
         [side.clip.change, side.checkpoint.change],
         events.ask_clip,
