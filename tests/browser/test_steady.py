@@ -108,11 +108,13 @@ def test_another_width_and_another_theme_draw_a_comparison_anew(visitor: Visitor
     page.get_by_role("tab", name="Compare").click()
     page.locator("#compare-file input[type=file]").set_input_files(sample_clips(20)[4])
     expect(page.locator("#compare-columns h2")).to_have_count(2, timeout=WAIT_MS)
-    agreement = page.locator("#agreement").inner_text()
+    sentences = page.locator("#agreement li")  # without the seconds that Gradio shows over it for a moment
+    expect(sentences.first).to_be_visible(timeout=WAIT_MS)
+    agreement = sentences.all_inner_texts()
     page.locator("#compare-checkpoints .token-remove").last.click()
     images = [f"#compare-{column}-{name} img" for column in (1, 2) for name in PICTURES] + ["#compare-2-difference img"]
     follow_the_page(visitor, images)
-    assert page.locator("#agreement").inner_text() == agreement
+    assert sentences.all_inner_texts() == agreement
 
 
 def follow_the_page(visitor: Visitor, images: list[str]) -> None:
