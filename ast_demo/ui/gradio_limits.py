@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
+import ipaddress
 import os
 import threading
 from collections import Counter
@@ -16,9 +18,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 import gradio.mcp
+import gradio.queueing
 import gradio.route_utils
 import gradio.routes
-import gradio.utils
 from gradio.components import Component, State
 from gradio.state_holder import SessionState, StateHolder
 from gradio_client.exceptions import AppError
@@ -31,9 +33,12 @@ from ast_demo.ui.request_checks import EventForm
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
-_UNFETCHED = 2000  # visitors; as many as Gradio keeps unfetched answers of
+_UNFETCHED = 1000  # answers that wait to be fetched
+_UNFETCHED_OF_A_SESSION = 64
+_SHARE = 2  # one address has at most one in so many of the places in the queue
 _FILES_AT_ONCE = 20  # of one upload; each is open until its end
 _FIELD_BYTES = 10_000  # of what is no file in an upload
+_TOOL_LOOKED_S = 0.02  # seconds between two looks at whether a tool's call has ended
 _BUSY = "The program is too busy to take this call now. Try again in a minute."
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str, int, float), "boolean": (bool,), "number": (int, float), "integer": (int, float),
@@ -111,9 +116,111 @@ def _holds_anything(session: SessionState) -> bool:
     return any(value is not None and value != () for value in session.state_data.values())
 
 
-def bound_queue(page: gr.Blocks) -> None:
-    """Have a page forget calls whose answer nobody fetches, which Gradio would keep for ever."""
-    page._queue.pending_event_ids_session = gradio.utils.LRUCache(_UNFETCHED)
+def bound_queue() -> None:
+    """Have Gradio queue calls with `FairQueue`."""
+    gradio.queueing.Queue = FairQueue  # type: ignore[misc]
+
+
+class FairQueue(gradio.queueing.Queue):
+    """The queue of calls. One address has at most half of its places, and is not served twice before another is once.
+
+    Of the places where a kind of work is done, one is left for others. Where more answers wait to be fetched than are
+    kept, the oldest of the address that has most are forgotten; Gradio would forget whoever came first.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.pending_messages_per_session = {}  # type: ignore[assignment]
+        self.pending_event_ids_session = {}
+        self._addresses: dict[str, str] = {}  # of the sessions in the former, the one that called last comes last
+        self.ANALYTICS_MAX_EVENTS = 1
+
+    def compute_analytics_summary(self, records: Any) -> Any:
+        """Nothing: Gradio would sum up ten thousand calls at the end of each, for a page that this program does not have."""
+        return self.cached_event_analytics_summary
+
+    async def push(self, body: Any, request: Any, username: str | None) -> Any:
+        address, session = _address_of(request), body.session_hash or ""
+        waiting = Counter(_address_of(one.request) for one in self._waiting())
+        if self.max_size is not None and waiting[address] >= max(1, self.max_size // _SHARE):
+            most = f"{waiting[address]} calls of yours wait already, and nobody may have more of the queue."
+            return False, f"The queue is full for you: {most} Try again when some are done.", "queue_full"
+        if len(self.pending_event_ids_session.get(session, ())) >= _UNFETCHED_OF_A_SESSION:
+            return False, "Fetch the answers to your calls before you make further ones.", "queue_full"
+        pushed = await super().push(body, request, username)
+        event = self.event_ids_to_events.get(pushed[1]) if pushed[0] else None  # type: ignore[arg-type]
+        if event is not None:
+            self._addresses.pop(event.session_hash, None)
+            self._addresses[event.session_hash] = address
+            self._order(event.concurrency_id)
+            self._forget_unfetched()
+        return pushed
+
+    def get_events(self) -> Any:
+        """The next call that may begin, as Gradio's; see above for which that is."""
+        for pool, queued in self.event_queue_per_concurrency_id.items():
+            if queued.concurrency_limit is not None and queued.current_concurrency >= queued.concurrency_limit:
+                continue
+            event = next((one for one in queued.queue if self._may_begin(one, queued.concurrency_limit)), None)
+            if event is not None:
+                queued.queue.remove(event)
+                return [event], False, pool
+        return None
+
+    def _may_begin(self, event: Any, limit: int | None) -> bool:
+        address = _address_of(event.request)
+        if limit is None or limit < 2 or _is_here(address):
+            return True
+        return sum(_address_of(one.request) == address for one in self._running(event.concurrency_id)) < limit - 1
+
+    def _order(self, pool: str) -> None:
+        """Let the addresses take turns: each one's first call, then each one's second, as they came."""
+        queued = self.event_queue_per_concurrency_id[pool].queue
+        before = Counter(_address_of(one.request) for one in self._running(pool))
+        turns: dict[str, int] = {}
+        for one in queued:
+            address = _address_of(one.request)
+            turns[one._id] = before[address]
+            before[address] += 1
+        queued.sort(key=lambda one: turns[one._id])
+
+    def _running(self, pool: str) -> list[Any]:
+        return [one for job in self.active_jobs for one in job or () if one.concurrency_id == pool]
+
+    def _waiting(self) -> list[Any]:
+        return [one for queued in self.event_queue_per_concurrency_id.values() for one in queued.queue]
+
+    def _forget_unfetched(self) -> None:
+        """Forget answers, a session's at a time, until no more are kept than may be."""
+        kept = self.pending_messages_per_session
+        self._addresses = {name: address for name, address in self._addresses.items() if name in kept}
+        n_answers = {name: max(1, len(self.pending_event_ids_session.get(name, ()))) for name in self._addresses}
+        busy = {one.session_hash for one in self._waiting()}
+        busy |= {one.session_hash for job in self.active_jobs for one in job or ()}
+        while sum(n_answers.values()) > _UNFETCHED:
+            of: Counter[str] = Counter()
+            for name in n_answers.keys() - busy:
+                of[self._addresses[name]] += n_answers[name]
+            if not of:
+                return
+            (most, _), *_ = of.most_common(1)
+            gone = next(name for name in n_answers if name not in busy and self._addresses[name] == most)
+            for table in (kept, self.pending_event_ids_session, self._addresses, n_answers):
+                table.pop(gone, None)  # type: ignore[attr-defined]
+
+
+def _address_of(request: Any) -> str:
+    """Who has sent a request, as the middleware tells it."""
+    client = getattr(request, "client", None)
+    return client.host if client else ""
+
+
+def _is_here(address: str) -> bool:
+    """Whether this is the machine itself, where the owner may have all of it."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def forms_of(page: gr.Blocks) -> Forms:
@@ -152,7 +259,7 @@ def tell_sentences_over_mcp(page: gr.Blocks) -> None:
     """Have errors of tools say what a visitor can do, and nothing of the addresses by which Gradio calls itself."""
     server = page.mcp_server_obj
     assert server is not None
-    server._execute_tool_without_progress = _told(server._execute_tool_without_progress)  # type: ignore[method-assign]
+    server._execute_tool_without_progress = _told(_result_of)  # type: ignore[method-assign]
     server._execute_tool_with_progress = _told(server._execute_tool_with_progress)  # type: ignore[method-assign]
     create = server._get_or_create_client
 
@@ -164,6 +271,17 @@ def tell_sentences_over_mcp(page: gr.Blocks) -> None:
             raise ValueError(_BUSY) from None
 
     server._get_or_create_client = get_or_create  # type: ignore[method-assign]
+
+
+async def _result_of(job: Any) -> list[Any]:
+    """What a tool's call gives. Gradio would have a thread wait for each, of which it has forty, for files too."""
+    try:
+        while not job.done():
+            await asyncio.sleep(_TOOL_LOOKED_S)
+    except asyncio.CancelledError:
+        job.cancel()
+        raise
+    return [job.result()]
 
 
 def _told(execute: Callable[Given, Coroutine[Any, Any, Result]]) -> Callable[Given, Coroutine[Any, Any, Result]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -109,6 +110,8 @@ class BoundsMiddleware:
     ) -> None:
         self._app, self._settings, self._forms, self._room, self._came = app, settings, forms, room, came
         self._forwarded = forwarded or settings.behind_proxy
+        # By which Gradio, when it calls itself for a tool, hands on who has asked; nobody else knows its name.
+        self._relayed = f"x-{secrets.token_hex(16)}"
         self._uploads = tuple({str(uploads), str(uploads.resolve())})
         self._in_flight = _InFlight(int(settings.max_in_flight_mb * 1e6))
         self._mcp_in_flight = _InFlight(int(settings.max_in_flight_mb * 1e6 / _OF_MCP))
@@ -120,6 +123,9 @@ class BoundsMiddleware:
         address = self._address(scope)
         if not self._settings.behind_proxy:  # only a proxy may say what a browser has asked for
             scope["headers"] = [one for one in scope["headers"] if not one[0].startswith(b"x-forwarded-")]
+        scope["client"] = (address, 0)  # so that Gradio's queue knows it, too
+        if scope["path"].startswith(f"{_API}/mcp"):
+            scope["headers"] = [*scope["headers"], (self._relayed.encode(), address.encode("latin-1", "replace"))]
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
             return
@@ -241,7 +247,10 @@ class BoundsMiddleware:
 
     def _address(self, scope: Scope) -> str:
         """Who asks: as a proxy in front says, whose word is the last one, or else where the connection comes from."""
-        forwarded = Headers(scope=scope).get("x-forwarded-for", "") if self._forwarded else ""
+        headers = Headers(scope=scope)
+        if self._relayed in headers:
+            return headers[self._relayed]
+        forwarded = headers.get("x-forwarded-for", "") if self._forwarded else ""
         text = forwarded.rpartition(",")[2].strip() or (scope.get("client") or ("",))[0]
         try:
             address = ipaddress.ip_address(text)

@@ -61,12 +61,17 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
 def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | None) -> None:
     gradio_limits.keep_uploads_in(folder / UPLOADS)
     gradio_limits.bound_uploads()
+    gradio_limits.bound_queue()
+    in_space = "SPACE_ID" in os.environ
+    if not (in_space or settings.behind_proxy):
+        os.environ["FORWARDED_ALLOW_IPS"] = (
+            ""  # uvicorn would believe any proxy on this machine, and so any visitor of it
+        )
     checkpoints, viewers, ready, ended = CheckpointCache(settings), Viewers(settings), Event(), Event()
     page = build_page(settings, checkpoints, viewers)
     keep_small(min(_TRIM_S, settings.kept_s / 4), ended)
     Thread(target=_warm_up, args=[checkpoints, ready], daemon=True).start()
     page.queue(default_concurrency_limit=settings.concurrency, max_size=settings.max_waiting, api_open=False)
-    gradio_limits.bound_queue(page)
     sessions = gradio_limits.FairSessions()
     bounds = Middleware(
         BoundsMiddleware,
@@ -75,7 +80,7 @@ def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | 
         forms=gradio_limits.forms_of(page),
         room=Room(folder, settings),
         came=sessions.came,
-        forwarded="SPACE_ID" in os.environ,
+        forwarded=in_space,
     )
     guide = Mount("/guide", StaticFiles(directory=shipped_folder("guide")))
     try:
