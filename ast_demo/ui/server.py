@@ -64,9 +64,8 @@ def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | 
     gradio_limits.bound_queue()
     in_space = "SPACE_ID" in os.environ
     if not (in_space or settings.behind_proxy):
-        os.environ["FORWARDED_ALLOW_IPS"] = (
-            ""  # uvicorn would believe any proxy on this machine, and so any visitor of it
-        )
+        # uvicorn would believe whatever comes from this machine, and so any visitor of it
+        os.environ["FORWARDED_ALLOW_IPS"] = ""
     checkpoints, viewers, ready, ended = CheckpointCache(settings), Viewers(settings), Event(), Event()
     page = build_page(settings, checkpoints, viewers)
     keep_small(min(_TRIM_S, settings.kept_s / 4), ended)

@@ -14,18 +14,25 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
-from tests.clips import sample_clips
 from tests.public.caller import DONE, FAILED, call, sentence_of, upload
 from tests.public.listener import Listener
+from tests.public.visitors import (
+    CHECKPOINT,
+    CLIP,
+    MCP,
+    file,
+    in_session,
+    inspects,
+    memory_mb,
+    number_of,
+    tool_call,
+    uploaded,
+    visitor,
+)
 from tests.served import App
 from tests.waiting import wait_for
-
-CLIP = sample_clips(20)[7]
-CHECKPOINT = "sounds-and-digits-16-16"
-MCP = {"accept": "application/json, text/event-stream"}
 
 
 @pytest.fixture(scope="module")
@@ -51,29 +58,6 @@ def client(app: App) -> Iterator[httpx.Client]:
         yield one
 
 
-def visitor(app: App, address: str = "") -> httpx.Client:
-    """Somebody, at an address as the proxy of a Space tells it."""
-    headers = {"x-forwarded-for": f"6.6.6.6, {address}"} if address else {}
-    return httpx.Client(base_url=app.url, timeout=60, trust_env=False, headers=headers)
-
-
-def file(path: str) -> dict:
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
-
-
-def uploaded(client: httpx.Client) -> dict:
-    return file(upload(client, CLIP.name, CLIP.read_bytes()))
-
-
-def inspects(client: httpx.Client) -> None:
-    kind, answer = call(client, "inspect", [uploaded(client), CHECKPOINT])
-    assert kind == DONE, answer
-
-
-def memory_mb(app: App) -> float:
-    return psutil.Process(app.process.pid).memory_info().rss / 1e6
-
-
 # The way past the queue
 
 
@@ -86,10 +70,6 @@ def test_no_call_goes_past_the_queue(client: httpx.Client, path: str) -> None:
     answer = client.post(f"/gradio_api/{path}", json=body)
     assert answer.status_code == 404, answer.text[:300]
     assert sentence_of(answer.json())
-
-
-def number_of(client: httpx.Client, name: str) -> int:
-    return next(one["id"] for one in client.get("/config").json()["dependencies"] if one["api_name"] == name)
 
 
 # Addresses
@@ -215,16 +195,6 @@ def test_uploads_are_counted_when_they_come(app: App) -> None:
 # Over MCP, and the log
 
 
-def tool_call(client: httpx.Client, name: str, **arguments: object) -> dict:
-    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
-    return result_of(client.post("/gradio_api/mcp/", json=body, headers=MCP))["result"]
-
-
-def result_of(answer: httpx.Response) -> dict:
-    text = answer.text
-    return json.loads(text[text.index("{") :].strip()) if "data:" in text[:50] else answer.json()
-
-
 @pytest.mark.parametrize("method", ["prompts/get", "resources/read", "completion/complete", "tasks/get"])
 def test_nothing_runs_over_mcp_but_a_tool(app: App, client: httpx.Client, method: str) -> None:
     before = app.results()
@@ -291,27 +261,9 @@ def test_the_log_holds_nothing_that_was_sent(app: App, client: httpx.Client) -> 
 # Who else is here
 
 
-def put_label(client: httpx.Client, session: str) -> int:
-    """What somebody has done in a session, of which the server keeps something; the number of the event."""
-    dependencies = client.get("/config").json()["dependencies"]
-    return next(one["id"] for one in dependencies if one["api_name"] == "_add_clip") if session else 0
-
-
-def in_session(client: httpx.Client, session: str, number: int, data: list) -> dict:
-    """Call an event of the page, and wait for its end."""
-    body = {"fn_index": number, "data": data, "session_hash": session}
-    assert client.post("/gradio_api/queue/join", json=body).status_code == 200
-    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as events:
-        for line in events.iter_lines():
-            message = json.loads(line[6:]) if line.startswith("data: ") else {}
-            if message.get("msg") == "process_completed":
-                return message
-    raise AssertionError("it never ended")
-
-
 def test_sessions_of_others_do_not_put_mine_out(app: App) -> None:
     with visitor(app, "10.1.1.1") as honest, visitor(app, "10.6.6.6") as other:
-        number = put_label(honest, "mine")
+        number = number_of(honest, "_add_clip")
         sent = uploaded(honest)
         assert in_session(honest, "mine", number, [None, sent, "rain"])["success"]
         for place in range(12):  # twice as many as are kept
