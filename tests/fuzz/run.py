@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 import os
 import socket
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import psutil
 
-from ast_demo.data import list_samples
-from tests.clips import encode, melody
 from tests.fuzz.inputs import Input, inputs
+from tests.fuzz.sending import evaluate_honestly, events_of, hold, inspect_honestly, is_closed, send
 from tests.fuzz.strangers import Place, strangers
 from tests.fuzz.watched import Peak, calls, watched
-from tests.public.caller import DONE, FAILED, REFUSED, call, sentence_of, upload
 from tests.public.listener import Listener
 from tests.served import App, is_ready, start
 from tests.waiting import wait_for
@@ -35,11 +29,11 @@ _WARM_UP = 3  # one input in so many comes before memory is looked at: imports, 
 # inputs, a third of a megabyte each would be too much: a session that is never let go, or an inspected clip.
 _MORE_MB, _MORE_MB_AN_INPUT = 150, 0.05
 _VISITORS = 20  # whose sessions the server keeps: few, so that they are all there after the warm-up
-_LONGEST_S = 120  # for one answer
-_HONEST_CLIPS = 100  # of the evaluation that an attack's memory is measured by
-_PEAK, _REST = 1.5, 1.1  # times its peak that an attack may take, and times the rest before that is left a minute later
-_HELD = 40  # connections that are held at a time
-_SLOW_S = 5.0  # longest that an honest visitor waits meanwhile
+LONGEST_S = 120  # for one answer
+HONEST_CLIPS = 100  # of the evaluation that an attack's memory is measured by
+PEAK, _REST = 1.5, 1.1  # times its peak that an attack may take, and times the rest before that is left a minute later
+HELD = 40  # connections that are held at a time
+SLOW_S = 5.0  # longest that an honest visitor waits meanwhile
 
 
 @dataclass
@@ -58,6 +52,17 @@ class Report:
     peaks_mb: tuple[float, float, float, float] = (0, 0, 0, 0)
     inspections_s: list[float] = field(default_factory=list)
     health_s: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Attack:
+    """Where it goes, with which seed; what is written down, and who is told meanwhile."""
+
+    app: App
+    client: httpx.Client
+    seed: int
+    report: Report
+    tell: Callable[[str], None]
 
 
 def attack(
@@ -79,11 +84,12 @@ def attack(
             **watched(folder / "watched", listener.port),
         )  # fmt: skip
         try:
-            with httpx.Client(base_url=app.url, timeout=_LONGEST_S, trust_env=False) as client:
-                _attack(app, client, inputs(seed, folder), number, seed, report, tell)
+            with httpx.Client(base_url=app.url, timeout=LONGEST_S, trust_env=False) as client:
+                one = _Attack(app, client, seed, report, tell)
+                _attack(one, inputs(seed, folder), number)
                 if of_strangers and app.process.poll() is None:
-                    place = Place(folder, f"127.0.0.1:{listener.port}", folder / "marker", _events(client))
-                    _attack_as_strangers(app, client, strangers(seed, place), of_strangers, seed, report, tell)
+                    place = Place(folder, f"127.0.0.1:{listener.port}", folder / "marker", events_of(client))
+                    _attack_as_strangers(one, strangers(seed, place), of_strangers)
                     if place.marker.exists():
                         report.problems.append("code of a stranger's was run")
             log = app.log.read_text(errors="replace")
@@ -102,29 +108,22 @@ def attack(
     return report
 
 
-def _attack(
-    app: App,
-    client: httpx.Client,
-    sent: Iterator[Input],
-    number: int,
-    seed: int,
-    report: Report,
-    tell: Callable[[str], None],
-) -> None:
+def _attack(attack: _Attack, sent: Iterator[Input], number: int) -> None:
     """Mutated inputs: memory and temporary files have to come back."""
+    app, client, report = attack.app, attack.client, attack.report
     for shown in ("sounds-and-digits-16-16", "sounds-and-digits-10-10"):  # so that both are in memory before
-        _check_alive(client, shown)
-    _check_evaluates(client)  # it imports a hundred megabytes when it is asked for first
+        inspect_honestly(client, shown)
+    evaluate_honestly(client)  # it imports a hundred megabytes when it is asked for first
     started_mb, before = _memory_mb(app), _files(app)
     warm_mb = started_mb
     for place, one in enumerate(islice(sent, number)):
-        if not _try(app, client, one, f"input {place} of seed {seed}", report, tell):
+        if not _try(attack, one, f"input {place}"):
             return
         if place == number // _WARM_UP:
             warm_mb = _rested_mb(app)
         if place % 50 == 49:
-            tell(f"{place + 1} of {number}, {_memory_mb(app):.0f} MB, {len(report.problems)} problems")
-    _check_alive(client, "sounds-and-digits-16-16")
+            attack.tell(f"{place + 1} of {number}, {_memory_mb(app):.0f} MB, {len(report.problems)} problems")
+    inspect_honestly(client, "sounds-and-digits-16-16")
     until = time.monotonic() + 4 * KEPT_S
     while _files(app) > before and time.monotonic() < until:
         time.sleep(1)
@@ -136,61 +135,56 @@ def _attack(
         report.problems.append(f"temporary files went from {before} to {after}")
 
 
-def _attack_as_strangers(
-    app: App,
-    client: httpx.Client,
-    sent: Iterator[Input],
-    number: int,
-    seed: int,
-    report: Report,
-    tell: Callable[[str], None],
-) -> None:
+def _attack_as_strangers(attack: _Attack, sent: Iterator[Input], number: int) -> None:
     """Those who want to break it, beside one honest visitor: its peak of memory is measured by an honest evaluation's."""
+    app, client, report = attack.app, attack.client, attack.report
     peak = Peak(app.process.pid)
     try:
         rest_mb = _rested_mb(app)
         peak.take()
-        _check_evaluates(client, _HONEST_CLIPS)
+        evaluate_honestly(client, HONEST_CLIPS)
         honest_mb = peak.take()
         with contextlib.ExitStack() as stack:
             held: list[socket.socket] = []
             for place, one in enumerate(islice(sent, number)):
                 if one.held is not None:
-                    held.append(stack.enter_context(_hold(app, one.held)))
-                    while len(held) > _HELD:
+                    held.append(stack.enter_context(hold(app, one.held)))
+                    while len(held) > HELD:
                         held.pop(0).close()
                     report.outcomes.append("held: a connection")
-                elif not _try(app, client, one, f"stranger {place} of seed {seed}", report, tell):
+                elif not _try(attack, one, f"stranger {place}"):
                     return
                 if place % 10 == 9:
                     _visit(client, report)
                 if place % 50 == 49:
-                    tell(f"{place + 1} of {number} by strangers, {peak._peak:.0f} MB, {len(report.problems)} problems")
+                    attack.tell(
+                        f"{place + 1} of {number} by strangers, {peak._peak:.0f} MB, {len(report.problems)} problems"
+                    )
             # Headers and bodies have five seconds; who was answered before all of the body had come, a minute.
-            wait_for(lambda: all(map(_is_closed, held)), 80)
-            if still := sum(not _is_closed(one) for one in held):
+            wait_for(lambda: all(map(is_closed, held)), 80)
+            if still := sum(not is_closed(one) for one in held):
                 report.problems.append(f"{still} connections are still held")
         attack_mb = peak.take()
     finally:
         peak.stop()
     after_mb = min(_rested_mb(app) for _ in range(6))
     report.peaks_mb = honest_mb, attack_mb, rest_mb, after_mb
-    if attack_mb > _PEAK * honest_mb:
+    if attack_mb > PEAK * honest_mb:
         report.problems.append(f"memory went up to {attack_mb:.0f} MB; an honest evaluation took {honest_mb:.0f} MB")
     if after_mb > _REST * max(rest_mb, honest_mb):
         report.problems.append(f"memory went from {rest_mb:.0f} MB to {after_mb:.0f} MB after a minute")
-    if max(report.inspections_s, default=0) > _SLOW_S * _pace():
+    if max(report.inspections_s, default=0) > SLOW_S * pace():
         report.problems.append(f"an honest visitor waited {max(report.inspections_s):.1f} s")
 
 
-def _pace() -> float:
+def pace() -> float:
     """How much slower this machine is than one that does nothing else: its load for each processor, at least one."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def _visit(client: httpx.Client, report: Report) -> None:
     began = time.monotonic()
-    _check_alive(client, "sounds-and-digits-16-16")
+    inspect_honestly(client, "sounds-and-digits-16-16")
     report.inspections_s.append(time.monotonic() - began)
     began = time.monotonic()
     assert client.get("/healthz").text == "ready"
@@ -201,111 +195,20 @@ def percentile(seconds: list[float], percent: float) -> float:
     return float(np.percentile(seconds, percent)) if seconds else float("nan")
 
 
-def _hold(app: App, beginning: bytes) -> socket.socket:
-    one = socket.create_connection(("127.0.0.1", int(app.port)), timeout=30)
-    with contextlib.suppress(OSError):  # it is refused before all of it is sent
-        one.sendall(beginning)
-    return one
-
-
-def _is_closed(one: socket.socket) -> bool:
-    one.setblocking(False)
-    try:
-        while one.recv(65_536):
-            pass
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
-def _try(app: App, client: httpx.Client, one: Input, where: str, report: Report, tell: Callable[[str], None]) -> bool:
+def _try(attack: _Attack, one: Input, where: str) -> bool:
     """Send an input, and write down what came of it; whether the server goes on."""
     try:
-        outcome = _send(client, one)
-        report.outcomes.append(f"{one.kind.split(' ')[0]}: {outcome}")
+        outcome = send(attack.client, one)
+        attack.report.outcomes.append(f"{one.kind.split(' ')[0]}: {outcome}")
     except (AssertionError, httpx.HTTPError, KeyError, ValueError) as error:
-        report.problems.append(f"{where}, {one.kind}: {type(error).__name__} {str(error)[:300]}")
-        tell(report.problems[-1])
-    if app.process.poll() is not None:
-        report.problems.append(f"{where}, {one.kind}, ended the server")
+        attack.report.problems.append(
+            f"{where} of seed {attack.seed}, {one.kind}: {type(error).__name__} {str(error)[:300]}"
+        )
+        attack.tell(attack.report.problems[-1])
+    if attack.app.process.poll() is not None:
+        attack.report.problems.append(f"{where} of seed {attack.seed}, {one.kind}, ended the server")
         return False
     return True
-
-
-def _send(client: httpx.Client, one: Input) -> str:
-    """Send an input; whether it got an answer, or a sentence.
-
-    Raises:
-        AssertionError: Neither.
-    """
-    if one.route:
-        headers = {"content-type": one.form, "accept": "application/json, text/event-stream"}
-        if one.get:
-            answer = client.get(f"/gradio_api/{one.route}")
-        else:
-            answer = client.post(f"/gradio_api/{one.route}", content=one.body, headers=headers)
-        wants_json = one.form == "application/json" and not one.get and not one.route.startswith("mcp")
-        if answer.status_code >= 400 and wants_json:
-            sentence_of(answer.json())
-        refused = answer.status_code >= 400 or '"isError":true' in answer.text.replace(" ", "")
-        assert refused or not one.fails, f"{answer.status_code} {answer.text[:200]}"
-        return f"status {answer.status_code}"
-    try:
-        data = [_sent(client, value, one.name) for value in one.data]
-    except httpx.HTTPStatusError as error:
-        return f"an upload refused with {error.response.status_code}"
-    kind, answer = call(client, one.endpoint, data) if one.event is None else _call_event(client, one.event, data)
-    if kind != DONE:
-        sentence_of(answer)
-    return "an answer" if kind == DONE else "a sentence" if kind == FAILED else "refused with a sentence"
-
-
-def _call_event(client: httpx.Client, event: int, data: list[Any]) -> tuple[str, Any]:
-    """The same for an event of the page: its last message."""
-    session = f"e{time.monotonic_ns()}"
-    posted = client.post("/gradio_api/queue/join", json={"fn_index": event, "data": data, "session_hash": session})
-    if posted.status_code != 200:
-        return REFUSED, posted.json()
-    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as events:
-        for line in events.iter_lines():
-            message = json.loads(line[6:]) if line.startswith("data: ") else {}
-            if message.get("msg") == "process_completed":
-                return (DONE if message["success"] else FAILED), message["output"]
-    raise AssertionError("the answer ended before there was one")
-
-
-def _sent(client: httpx.Client, value: Any, name: str) -> Any:
-    if isinstance(value, tuple):  # a name of its own, and content
-        name, value = value
-    if not isinstance(value, bytes):
-        return value
-    return {"path": upload(client, name, value), "meta": {"_type": "gradio.FileData"}}
-
-
-def _events(client: httpx.Client) -> dict[str, int]:
-    return {one["api_name"]: one["id"] for one in client.get("/config").json()["dependencies"] if one["api_name"]}
-
-
-def _check_alive(client: httpx.Client, checkpoint: str) -> None:
-    sound = encode(melody(1.0), 16_000, "wav", "PCM_16")
-    kind, answer = call(client, "inspect", [_sent(client, sound, "clip.wav"), checkpoint])
-    assert kind == DONE, answer
-
-
-def _check_evaluates(client: httpx.Client, clips: int = 1) -> None:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        if clips == 1:
-            archive.writestr("7/clip.wav", encode(melody(1.0), 16_000, "wav", "PCM_16"))
-        else:
-            for number, sample in enumerate(list_samples()[:clips]):
-                archive.write(sample.path, f"{sample.label}/{number}-{sample.path.name}")
-    kind, answer = call(
-        client, "evaluate", [_sent(client, content.getvalue(), "clips.zip"), ["sounds-and-digits-16-16"]]
-    )
-    assert kind == DONE, answer
 
 
 def _memory_mb(app: App) -> float:

@@ -40,17 +40,6 @@ class Place:
     events: dict[str, int]
 
 
-def strangers(seed: int, place: Place) -> Iterator[Input]:
-    """Endless, each kind in turn."""
-    dice = random.Random(seed)
-    kinds: tuple[Callable[[random.Random, Place], Input], ...] = (
-        _direct, _address, _rows, _columns, _cells, _tree, _held, _tool, _disk, _session, _label_map, _bomb, _code, _guess, _form,
-    )  # fmt: skip
-    while True:
-        for kind in kinds:
-            yield kind(dice, place)
-
-
 def _sound() -> bytes:
     return encode(melody(0.5), 16_000, "ogg", "VORBIS")
 
@@ -304,3 +293,19 @@ def _form(dice: random.Random, place: Place) -> Input:
         body=f"{body}--{boundary}--\r\n".encode(),
         form=f"multipart/form-data; boundary={boundary}",
     )
+
+
+# Each kind of attack, by its name.
+KINDS: dict[str, Callable[[random.Random, Place], Input]] = {
+    "past the queue": _direct, "addresses": _address, "rows": _rows, "columns": _columns, "cells": _cells, "trees": _tree,
+    "held open": _held, "MCP": _tool, "disk": _disk, "sessions": _session, "label maps": _label_map, "bombs": _bomb,
+    "code": _code, "guesses": _guess, "forms": _form,
+}  # fmt: skip
+
+
+def strangers(seed: int, place: Place) -> Iterator[Input]:
+    """Endless, each kind in turn."""
+    dice = random.Random(seed)
+    while True:
+        for kind in KINDS.values():
+            yield kind(dice, place)
