@@ -50,7 +50,6 @@ _MAX_BODY = 1_000_000  # bytes; layouts and settings are small
 _MAX_QUESTION = 1_000_000  # bytes of a message to a viewer
 _MAX_ANSWER = 64_000_000  # bytes of a message from it
 _WAITING_ANSWERS = 2  # messages from it that wait until the one before is sent
-_UNREAD_S = 60.0  # seconds in which a message from it has to be read
 _MOST_SOCKETS = 16  # that show the same evaluation
 # Of the request, what a viewer may know; of its answer, what concerns the content.
 _TO_VIEWER = ("accept", "accept-encoding", "content-type", "if-none-match", "if-modified-since", "range")
@@ -198,10 +197,9 @@ class _Proxy:
 
 
 async def _answer(socket: WebSocket, upstream: ClientConnection) -> None:
-    with contextlib.suppress(WebSocketDisconnect, ConnectionClosed, RuntimeError, TimeoutError):
+    with contextlib.suppress(WebSocketDisconnect, ConnectionClosed, RuntimeError):
         async for message in upstream:
-            sending = socket.send_text(message) if isinstance(message, str) else socket.send_bytes(message)
-            await asyncio.wait_for(sending, _UNREAD_S)
+            await (socket.send_text(message) if isinstance(message, str) else socket.send_bytes(message))
 
 
 class _Passed(Response):

@@ -10,6 +10,7 @@ from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ast_demo.settings import Settings
 
@@ -24,10 +25,43 @@ def bound_connections(config: Config, settings: Settings) -> None:
     """Have a server that runs, or is about to, bound all connections that come from now on."""
     limits = {"most": settings.max_connections, "headers_s": settings.arrival_s}
     config.http_protocol_class = type("Bounded", (BoundedProtocol,), limits)
+    config.ws_protocol_class = BoundedSocketProtocol
     config.ws_max_size, config.ws_max_queue = _MESSAGE_BYTES, _MESSAGES
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class _ReadInTime(asyncio.Protocol):
+    """For a protocol of uvicorn's: who reads nothing for a minute of what waits for them is let go."""
+
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_whether_read(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+
+    def _look_whether_read(self, before: int) -> None:
+        def look() -> None:
+            now = self.transport.get_write_buffer_size()
+            if now >= before:
+                self.transport.abort()
+            else:
+                self._look_whether_read(now)
+
+        self._unread = self.loop.call_later(_UNREAD_S, look)
+
+
+class BoundedProtocol(_ReadInTime, HttpToolsProtocol):
     """uvicorn's protocol, with deadlines.
 
     Attributes:
@@ -40,7 +74,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._timer: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
         self._in_headers, self._header_bytes = True, 0
         super().connection_made(transport)
         self._opened = self.loop.time()
@@ -51,8 +84,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_at_most(None)
-        if self._unread is not None:
-            self._unread.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -85,15 +116,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._wait_at_most(None)
         super().handle_websocket_upgrade()
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._look_whether_read(self.transport.get_write_buffer_size())
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._unread is not None:
-            self._unread.cancel()
-
     def _make_room(self) -> bool:
         """Whether this connection may stay. Where all places are taken, the oldest that has asked for nothing goes."""
         address = _address(self)
@@ -118,19 +140,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer.cancel()
         self._timer = None if seconds is None else self.loop.call_later(seconds, self._give_up)
 
-    def _look_whether_read(self, before: int) -> None:
-        def look() -> None:
-            now = self.transport.get_write_buffer_size()
-            if now >= before:
-                self.transport.abort()
-            else:
-                self._look_whether_read(now)
-
-        self._unread = self.loop.call_later(_UNREAD_S, look)
-
     def _give_up(self) -> None:
         self._wait_at_most(None)
         self.transport.abort()
+
+
+class BoundedSocketProtocol(_ReadInTime, WebSocketsSansIOProtocol):
+    """The same of WebSockets. Who was refused, and sends on, is no error of the program."""
+
+    def handle_parser_exception(self) -> None:
+        if self.conn.close_sent is None:
+            self.transport.close()
+        else:
+            super().handle_parser_exception()
 
 
 def _address(connection: Any) -> str:

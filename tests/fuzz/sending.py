@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import socket
+import sys
 import time
 import zipfile
 from typing import Any
@@ -19,6 +20,8 @@ from tests.public.caller import DONE, FAILED, REFUSED, call, sentence_of, upload
 from tests.served import App
 
 CHECKPOINT = "sounds-and-digits-16-16"
+# Where attacks come from: another address of this machine, where it has one.
+ATTACKER = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 
 
 def send(client: httpx.Client, one: Input) -> str:
@@ -77,8 +80,8 @@ def events_of(client: httpx.Client) -> dict[str, int]:
 
 
 def hold(app: App, beginning: bytes) -> socket.socket:
-    """A connection that has sent so much, and no more."""
-    one = socket.create_connection(("127.0.0.1", int(app.port)), timeout=30)
+    """A connection that has sent so much, and no more; from an attacker's address."""
+    one = socket.create_connection(("127.0.0.1", int(app.port)), timeout=30, source_address=(ATTACKER, 0))
     with contextlib.suppress(OSError):  # it is refused before all of it is sent
         one.sendall(beginning)
     return one

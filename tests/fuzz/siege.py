@@ -10,6 +10,7 @@ half as high again as in an honest evaluation. "Long" is told for a machine that
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import socket
@@ -26,13 +27,14 @@ import numpy as np
 
 from tests.fuzz.inputs import Input
 from tests.fuzz.run import HELD, HONEST_CLIPS, LONGEST_S, PEAK, SLOW_S, pace
-from tests.fuzz.sending import evaluate_honestly, events_of, hold, inspect_honestly, send
+from tests.fuzz.sending import evaluate_honestly, events_of, hold, inspect_honestly, is_closed, send
 from tests.fuzz.strangers import KINDS, Place
 from tests.fuzz.watched import Peak
 from tests.served import App, start
 
 _USUAL_S, _HEALTHY_S = 1.5, 0.2  # the 95th percentiles of an honest inspection and of the health check
 _PAUSE_S = 0.5
+_HELD_LOOKED_S = 0.05  # between two looks at which connections are still held
 _DIFFERENT = 12  # inputs of a kind, made before: making them costs as much as reading them
 
 
@@ -104,23 +106,22 @@ def _besiege(
     until = time.monotonic() + seconds
 
     def attack(which: int) -> int:
-        held: list[socket.socket] = []
         sent = 0
-        with _visitor(app, "10.6.6.6") as client:
+        with _visitor(app, "10.6.6.6") as client, contextlib.ExitStack() as stack:
+            held: list[socket.socket] = []
             while time.monotonic() < until:
                 one = inputs[(which + sent) % len(inputs)]
                 try:
                     if one.held is None:
                         send(client, one)
                     else:
-                        held.append(hold(app, one.held))
-                        for oldest in held[: -HELD // attackers]:
-                            oldest.close()
+                        held.append(stack.enter_context(hold(app, one.held)))
                 except (AssertionError, httpx.HTTPError, KeyError, ValueError) as error:
                     problems.append(f"{one.kind}: {type(error).__name__} {str(error)[:300]}")
                 sent += 1
-        for one in held:
-            one.close()
+                while len(held) == HELD and time.monotonic() < until:  # until the server lets some go
+                    time.sleep(_HELD_LOOKED_S)
+                    held = [one for one in held if not is_closed(one)]
         return sent
 
     with ThreadPoolExecutor(attackers) as people:

@@ -21,6 +21,7 @@ from ast_demo.models.loading import load_checkpoint
 from ast_demo.settings import Settings
 from ast_demo.spotlight.proxy import route
 from ast_demo.spotlight.viewers import Viewers
+from ast_demo.ui.connections import bound_connections
 from tests.clips import noise, tone
 from tests.tiny import LABELS, save_tiny
 
@@ -66,8 +67,12 @@ def house(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> I
         shutil.copytree(evaluation.folder, folder)
         read_evaluation(folder).table.head(rows).to_parquet(folder / "evaluation.parquet", index=False)
         others.append(folder)
-    viewers = Viewers(Settings(viewers=LIMIT))
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=[route(viewers)]), port=0, log_level="warning"))
+    settings = Settings(viewers=LIMIT)
+    viewers = Viewers(settings)
+    config = uvicorn.Config(Starlette(routes=[route(viewers)]), port=0, log_level="warning")
+    config.load()
+    bound_connections(config, settings)  # as the program's own server does
+    server = uvicorn.Server(config)
     thread = Thread(target=server.run, daemon=True)
     try:
         viewers.prepare()

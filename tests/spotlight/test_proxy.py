@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import socket
+import struct
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlsplit
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 import soundfile
 from PIL import Image
@@ -19,6 +24,7 @@ from websockets.sync.client import connect
 
 from ast_demo.evaluation import Evaluation
 from tests.spotlight.conftest import House
+from tests.waiting import wait_for
 
 # Files, other datasets, documentation; and ways to spell them that a careless proxy lets through.
 REFUSED = (
@@ -111,12 +117,20 @@ def test_layouts_are_kept_for_the_visitor(url: str, client: httpx.Client) -> Non
     assert client.get(url + "api/layout/").json() == before
 
 
+def answers(url: str) -> bool:
+    """Whether a message goes there, and one comes back."""
+    try:
+        with connect(url.replace("http", "ws") + "api/ws", proxy=None) as opened:
+            task = {"task": "no such task", "widget_id": "w", "task_id": "t", "generation_id": 0, "args": {}}
+            opened.send(json.dumps({"type": "task", "data": task}))
+            answer = json.loads(opened.recv(timeout=20))
+            return (answer["type"], answer["data"]["task_id"]) == ("task.error", "t")
+    except InvalidStatus:
+        return False
+
+
 def test_messages_go_both_ways(url: str) -> None:
-    with connect(url.replace("http", "ws") + "api/ws", proxy=None) as opened:
-        task = {"task": "no such task", "widget_id": "w", "task_id": "t", "generation_id": 0, "args": {}}
-        opened.send(json.dumps({"type": "task", "data": task}))
-        answer = json.loads(opened.recv(timeout=20))
-        assert (answer["type"], answer["data"]["task_id"]) == ("task.error", "t")
+    assert answers(url)
 
 
 def test_a_page_that_is_open_is_told_of_a_new_table(house: House, url: str) -> None:
@@ -135,6 +149,72 @@ def test_a_message_that_is_too_large_ends_the_conversation(url: str) -> None:
         opened.send(json.dumps({"type": "task", "data": "x" * 1_100_000}))
         with pytest.raises(ConnectionClosed):
             opened.recv(timeout=20)
+
+
+def test_only_the_hub_and_this_page_may_frame_it(url: str, client: httpx.Client) -> None:
+    for path in ("", "api/table/", "api/nothing"):
+        policy = client.get(url + path).headers["content-security-policy"].split("; ")
+        assert policy[-1] == "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space"
+
+
+def deaf(url: str) -> socket.socket:
+    """A WebSocket that asks for as much as it can, each answer as long as its question, and reads nothing."""
+    parts = urlsplit(url)
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.settimeout(10)
+    one.connect((parts.hostname, parts.port))
+    one.sendall(
+        f"GET {parts.path}api/ws HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    task = {"task": "no such task", "widget_id": "w", "task_id": "x" * 900_000, "generation_id": 0, "args": {}}
+    text = json.dumps({"type": "task", "data": task}).encode()
+    message = b"\x81\xff" + struct.pack(">Q", len(text)) + bytes(4) + text  # RFC 6455, masked by zeros
+    answer = one.recv(1000)
+    one.settimeout(1)
+    if answer.startswith(b"HTTP/1.1 101"):
+        with contextlib.suppress(OSError):  # nobody takes more
+            for _ in range(40):
+                one.sendall(message)
+    return one
+
+
+def ends(one: socket.socket) -> bool:
+    """Whether the other side has closed it, or reset it, once what has come is read."""
+    one.settimeout(0.2)
+    try:
+        while one.recv(1_000_000):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def test_a_hundred_sockets_that_never_read_take_little_and_are_let_go(
+    house: House, url: str, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ast_demo.ui.connections._UNREAD_S", 3.0)
+    others = house.open(1)
+    viewer = house.viewers.find(urlsplit(url).path.split("/")[-2])
+    assert viewer is not None
+    assert viewer.process is not None
+    processes = psutil.Process(), psutil.Process(viewer.process.pid)
+
+    def memory_mb() -> float:
+        return sum(one.memory_info().rss for one in processes) / 1e6
+
+    before = memory_mb()
+    with ThreadPoolExecutor(20) as people, contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(one) for one in people.map(deaf, [url] * 100)]
+        assert client.get(others).status_code == 200
+        assert client.get(url).status_code == 200
+        assert memory_mb() < before + 300  # 3.6 GB were asked for
+        time.sleep(8)  # nothing was read meanwhile
+        assert all(people.map(ends, sockets))
+    assert wait_for(lambda: answers(url), 20)
 
 
 def test_a_body_that_is_too_large_is_refused(url: str, client: httpx.Client) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 import httpx
@@ -32,6 +33,11 @@ async def answer(request: Request) -> Response:
     return PlainTextResponse(LONG if request.url.path == "/long" else "here")
 
 
+async def refuse(socket: WebSocket) -> None:
+    await asyncio.sleep(0.2)  # so that something has come before
+    await socket.close(1008)
+
+
 async def echo(socket: WebSocket) -> None:
     await socket.accept()
     await socket.send_text(await socket.receive_text())
@@ -42,7 +48,8 @@ async def echo(socket: WebSocket) -> None:
 def served(settings: Settings = SETTINGS) -> Iterator[int]:
     """The port of a server with these settings."""
     port = free_port()
-    app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"]), WebSocketRoute("/echo", echo)])
+    routes = [Route("/{path:path}", answer, methods=["GET", "POST"])]
+    app = Starlette(routes=[*routes, WebSocketRoute("/echo", echo), WebSocketRoute("/refused", refuse)])
     config = uvicorn.Config(app, port=port, log_level="critical")
     server = uvicorn.Server(config)
     config.load()
@@ -102,6 +109,22 @@ def test_a_websocket_lives_longer_than_headers_may_take(port: int) -> None:
         time.sleep(1.5 * SETTINGS.arrival_s)
         one.send("a")
         assert one.recv(10) == "a"
+
+
+def test_who_was_refused_and_sends_on_is_no_error(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    handshake = (
+        b"GET /refused HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    frame = b"\x81\x85" + bytes(4) + b"hello"
+    for sent in (b"x" * 300, frame):  # before it is refused, and after
+        with opened(port, handshake) as one:
+            with suppress(OSError):  # closed already
+                for _ in range(4):
+                    one.sendall(sent)
+                    time.sleep(0.1)
+            assert wait_for(lambda one=one: is_closed(one))
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_half_headers_have_a_deadline(port: int) -> None:
