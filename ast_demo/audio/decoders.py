@@ -97,7 +97,7 @@ def _describe_failure(kind: Format | None) -> str:
 def _read_with_soundfile(mended: Mended) -> Iterator[Piece]:
     import soundfile
 
-    with soundfile.SoundFile(io.BytesIO(mended.content)) as file:
+    with soundfile.SoundFile(_Content(mended.content)) as file:
         rate, n_read = file.samplerate, 0
         promised_s = _believable(file.frames / rate * mended.promised) if rate > 0 else None
         # Not `file.blocks`, which fills up with zeros what a damaged file does not hold.
@@ -115,6 +115,17 @@ def _read_with_soundfile(mended: Mended) -> Iterator[Piece]:
             yield Piece(block, rate, promised_s)
         if rate > 0 and (note := _broken_promise(n_read / rate, promised_s, tolerance_s=0.01)):
             yield _note(rate, note)
+
+
+class _Content(io.BytesIO):
+    """Bytes for libsndfile, which asks for a place before the first one where a header is damaged.
+
+    An error of Python's cannot pass through it, and would be printed. That nothing moves, it takes for one of the file.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = (0, self.tell(), len(self.getbuffer()))[whence]
+        return super().seek(offset, whence) if start + offset >= 0 else self.tell()
 
 
 def _read_links(mended: Mended) -> Iterator[Piece]:

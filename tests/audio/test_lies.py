@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -58,6 +59,16 @@ def test_a_header_that_is_right_keeps_what_stands_behind_the_sound_out() -> None
     plain = as_bytes(mono(1.0), RATE, "WAV")
     for behind in (b"LIST\4\0\0\0INFO", b"TAG" + bytes(125), b"\0" * 9, b"APETAGEX" + bytes(24)):
         assert len(read_audio(plain + behind).samples) == RATE
+
+
+def test_a_damaged_header_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """An AIFF whose first chunk has no end that could be: libsndfile looks for the next one before the file's beginning."""
+    whole = as_bytes(mono(0.3), RATE, "AIFF", "PCM_24")
+    for place in range(12, 44):
+        for value in (0x7F, 0xFF):
+            with suppress(AudioError):
+                read_audio(put(whole, place, ">B", value))
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_the_limit_holds_whatever_the_header_says() -> None:
