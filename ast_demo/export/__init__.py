@@ -11,7 +11,7 @@ from ast_demo.export.files import (
     write_map,
     write_report,
 )
-from ast_demo.export.onnx import export_onnx
+from ast_demo.export.onnx import export_onnx, zip_onnx
 from ast_demo.export.summaries import (
     describe_clip,
     summarise,
@@ -38,4 +38,5 @@ __all__ = [
     "write_inspection",
     "write_map",
     "write_report",
+    "zip_onnx",
 ]

@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import tempfile
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +94,18 @@ def export_onnx(checkpoint: Checkpoint, folder: Path, *, attention: bool = False
     except OSError as error:
         raise cannot_write(folder, error) from None
     return paths
+
+
+def zip_onnx(checkpoint: Checkpoint, path: Path) -> None:
+    """Write the files of `export_onnx` into one archive. Raises as `export_onnx`."""
+    with tempfile.TemporaryDirectory(prefix="ast-demo-") as folder:
+        written = export_onnx(checkpoint, Path(folder))
+        try:
+            with zipfile.ZipFile(path, "w") as archive:  # weights do not get smaller
+                for file in written:
+                    archive.write(file, file.name)
+        except OSError as error:
+            raise cannot_write(path.parent, error) from None
 
 
 class _FrontEnd(nn.Module):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnxruntime import InferenceSession
 from playwright.sync_api import expect
 
 from ast_demo.audio.decoding import read_audio
@@ -16,6 +19,7 @@ from ast_demo.audio.formats import list_names
 from ast_demo.data.samples import one_sample_per_label
 from ast_demo.figures import Look, patch_at_pixel, patch_grid_figure
 from ast_demo.inspection.inspection import Inspection, inspect
+from ast_demo.models import shipped_names
 from ast_demo.models.config import read_facts
 from ast_demo.models.loading import SHIPPED_FOLDER, default_checkpoint, load_checkpoint
 from tests.browser.conftest import App
@@ -334,6 +338,29 @@ def test_downloads_hold_the_pictures_the_arrays_and_the_facts(visitor: Visitor, 
 
 
 # Checkpoints
+
+
+def test_the_checkpoint_is_written_as_onnx_and_goes_away_with_another_one(visitor: Visitor, tmp_path: Path) -> None:
+    page, name = visitor.page, shipped_names()[0]
+    visitor.choose_checkpoint(name)
+    visitor.upload(sample_clips(20)[7])
+    visitor.wait_for_result()
+    page.locator("#downloads").get_by_role("button", name="Downloads").click()
+    page.locator("#onnx-write").click()
+    expect(page.locator("#onnx-message")).to_contain_text(f"Writing {name}", timeout=WAIT_MS)
+    link = page.locator("#onnx a[download]")
+    expect(link).to_have_attribute("download", f"{name} onnx.zip", timeout=2 * WAIT_MS)
+    with zipfile.ZipFile(io.BytesIO(page.request.get(link.get_attribute("href")).body())) as archive:
+        assert sorted(archive.namelist()) == ["README.md", "labels.json", "model.int8.onnx", "model.onnx"]
+        archive.extractall(tmp_path)
+    labels = json.loads((tmp_path / "labels.json").read_text())["labels"]
+    samples = read_audio(sample_clips(20)[7]).samples
+    (logits,) = InferenceSession(tmp_path / "model.onnx").run(["logits"], {"samples": samples[None]})
+    assert labels[logits[0].argmax()].replace("_", " ") == visitor.scores()[0][0]
+    before = visitor.source("rollout")
+    visitor.choose_checkpoint(shipped_names()[1])
+    visitor.wait_for_result(instead_of=before)
+    expect(link).to_have_count(0)
 
 
 def test_another_checkpoint_runs_again_and_one_that_is_none_gives_a_sentence(

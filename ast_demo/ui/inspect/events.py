@@ -18,7 +18,7 @@ from ast_demo.inspection import Inspection, cut_window, inspect, window_starts
 from ast_demo.models import CheckpointCache, default_checkpoint
 from ast_demo.settings import Settings
 from ast_demo.ui import components, files, html
-from ast_demo.ui.inspect import explain, hear, patch_panel, timeline
+from ast_demo.ui.inspect import explain, hear, onnx_panel, patch_panel, timeline
 from ast_demo.ui.inspect import facts as facts_of
 from ast_demo.ui.inspect.visit import PICTURES, ROLLOUT, WINDOW, Page, Shown, Visit
 from ast_demo.ui.inspect.widgets import Widgets
@@ -154,6 +154,7 @@ def clear(tab: Widgets, error: AstDemoError | None = None) -> dict[Any, object]:
         **dict.fromkeys(tab.pictures.values()),
         **explain.empty(tab.why),
         **hear.empty(tab.halves),
+        **onnx_panel.empty(tab.onnx),
         tab.timeline.picture: None,
         tab.patch.column: gr.update(visible=False),
         tab.side.message: alert(error) if error else "",
@@ -180,6 +181,7 @@ def fill(tab: Widgets, page: Page) -> dict[Any, object]:
         **timeline.fill(tab.timeline, page),
         **explain.begin(tab.why, page),
         **hear.empty(tab.halves),
+        **onnx_panel.empty(tab.onnx),
         tab.patch.column: gr.update(visible=False),
         tab.depth: gr.update(maximum=facts.n_layers, value=facts.n_layers),
         tab.facts: facts_of.facts_table(one, timeline.describe_shown(page)),

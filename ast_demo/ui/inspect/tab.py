@@ -12,7 +12,7 @@ from gradio.events import Dependency
 from ast_demo.models import CheckpointCache
 from ast_demo.settings import Settings
 from ast_demo.ui import components, files
-from ast_demo.ui.inspect import events, explain, hear, patch_panel, timeline, widgets
+from ast_demo.ui.inspect import events, explain, hear, onnx_panel, patch_panel, timeline, widgets
 from ast_demo.ui.inspect.visit import Page, Visit
 from ast_demo.ui.latest import Latest
 
@@ -38,6 +38,7 @@ def build_tab(checkpoints: CheckpointCache, settings: Settings) -> InspectTab:
         event.then(follow, [state], tab.timeline.outputs, **_QUIET, **components.pool(components.LONG, settings))
     tab.timeline.stop.click(timeline.stop, [state], [tab.timeline.stop], **components.NOTED)
     _wire_patches(tab, state, checkpoints, settings)
+    onnx_panel.wire(tab.onnx, state, checkpoints, settings)
     side = tab.side
     return InspectTab(side.clip, side.checkpoint, side.to_compare, side.label, side.add, tuple(arrived))
 

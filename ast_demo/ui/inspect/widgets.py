@@ -10,7 +10,7 @@ import gradio as gr
 from ast_demo.models import default_checkpoint
 from ast_demo.settings import Settings
 from ast_demo.ui import components, html
-from ast_demo.ui.inspect import explain, hear, patch_panel, timeline
+from ast_demo.ui.inspect import explain, hear, onnx_panel, patch_panel, timeline
 
 _ALT = {
     "waveform": "Waveform of the clip over time",
@@ -54,6 +54,7 @@ class Widgets:
     halves: hear.Panel
     facts: gr.HTML
     downloads: gr.Files
+    onnx: onnx_panel.Panel
 
     @property
     def outputs(self) -> list[Any]:
@@ -61,7 +62,7 @@ class Widgets:
         one, side = self, self.side
         mine = [side.message, side.scores, side.label, one.welcome, *one.pictures.values(), one.depth]
         mine += [one.facts, one.downloads]
-        panels: list[Any] = [one.timeline, one.why, one.patch, one.halves]
+        panels: list[Any] = [one.timeline, one.why, one.patch, one.halves, one.onnx]
         return list(dict.fromkeys([*mine, *(output for panel in panels for output in panel.outputs)]))
 
 
@@ -114,6 +115,7 @@ def _build_pictures(side: Side) -> Widgets:
         facts = gr.HTML()
     with gr.Accordion("Downloads", open=False, elem_id="downloads"):
         downloads = gr.Files(interactive=False, show_label=False)
+        onnx = onnx_panel.build_panel()
     return Widgets(
         side,
         eyes,
@@ -128,6 +130,7 @@ def _build_pictures(side: Side) -> Widgets:
         halves,
         facts,
         downloads,
+        onnx,
     )
 
 
