@@ -1,8 +1,9 @@
-"""Sounds to test with: synthesised here, this project's samples, and real recordings where they lie beside it."""
+"""Sounds to test with: synthesised here, this project's samples, and real recordings where `AST_DEMO_TEST_DATA` names them."""
 
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from ast_demo.audio.decoding import SAMPLE_RATE, Waveform
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = REPOSITORY / "assets" / "samples"
-RECORDINGS = REPOSITORY.parent / "shared" / "data"
+# Folder of public recordings; see CONTRIBUTING.
+RECORDINGS = Path(os.environ["AST_DEMO_TEST_DATA"]).resolve() if os.environ.get("AST_DEMO_TEST_DATA") else None
 
 
 def sample_clips(n: int) -> list[Path]:
@@ -21,11 +23,16 @@ def sample_clips(n: int) -> list[Path]:
     return _spread(sorted(path for path in SAMPLES.glob("*/*") if path.suffix in {".ogg", ".flac", ".wav"}), n)
 
 
+def recordings() -> Path:
+    """The folder of public recordings; the test is skipped without it."""
+    if RECORDINGS is None:
+        pytest.skip(reason="needs real recordings: set AST_DEMO_TEST_DATA to a folder of them, see CONTRIBUTING")
+    return RECORDINGS
+
+
 def real_clips(n: int) -> list[Path]:
     """n real recordings, half of ESC-10 and half of the Free Spoken Digit Dataset; the test is skipped without them."""
-    if not RECORDINGS.is_dir():
-        pytest.skip(reason=f"there are no real recordings at ../{RECORDINGS.relative_to(REPOSITORY.parent)}")
-    sounds, digits = sorted(RECORDINGS.glob("esc10/*/*.ogg")), sorted(RECORDINGS.glob("fsdd/*.wav"))
+    sounds, digits = sorted(recordings().glob("esc10/*/*.ogg")), sorted(recordings().glob("fsdd/*.wav"))
     return _spread(sounds, n - n // 2) + _spread(digits, n // 2)
 
 

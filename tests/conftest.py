@@ -26,7 +26,9 @@ _HOME = Path(tempfile.mkdtemp(prefix="ast-demo-tests-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 NETWORK = os.environ.get("AST_DEMO_NETWORK_TESTS") == "1"
 for _variable in list(os.environ):
-    if _variable.startswith(("AST_DEMO_", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "GRADIO_", "SPACE_", "XDG_")):
+    if _variable != "AST_DEMO_TEST_DATA" and _variable.startswith(
+        ("AST_DEMO_", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "GRADIO_", "SPACE_", "XDG_")
+    ):
         del os.environ[_variable]
 os.environ |= {
     "HOME": str(_HOME),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,6 @@ from benchmarks.localisation.measures import MEASURES, columns_of, interval, mea
 from benchmarks.localisation.picture import draw
 from benchmarks.localisation.two_events import TwoEvents, list_clips, make_clips
 
-_RECORDINGS = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 _RANKS = ("winner", "runner-up")
 
 Results = dict[str, dict[str, dict[str, list[float]]]]  # method, rank, measure: a number for each clip
@@ -27,14 +27,17 @@ def main() -> None:
     parser.add_argument("--checkpoint", action="append", help="the shipped ones by default")
     parser.add_argument("--clips", type=int, default=200, help="two-event clips for each checkpoint")
     parser.add_argument(
-        "--data",
-        choices=("samples", "recordings"),
-        help="the shipped samples, or the held-out recordings of ../shared/data; those by default, where they are",
+        "--recordings",
+        type=Path,
+        default=os.environ.get("AST_DEMO_TEST_DATA"),
+        metavar="FOLDER",
+        help="of public recordings, see CONTRIBUTING, of which the held-out ones are taken; AST_DEMO_TEST_DATA by default; "
+        "the shipped samples without",
     )
     parser.add_argument("--output", type=Path, default=Path("localisation"), help="folder of the JSON and the picture")
     asked = parser.parse_args()
-    data = asked.data or ("recordings" if _RECORDINGS.is_dir() else "samples")
-    clips = list_clips(_RECORDINGS if data == "recordings" else None)
+    data = "recordings" if asked.recordings else "samples"
+    clips = list_clips(asked.recordings)
     summary: dict[str, object] = {"data": data, "clips": asked.clips, "checkpoints": {}}
     asked.output.mkdir(parents=True, exist_ok=True)
     for name in asked.checkpoint or shipped_names():

@@ -17,7 +17,7 @@ from ast_demo.audio.decoding import SAMPLE_RATE, Waveform, read_audio
 from ast_demo.features.log_mel import compute_spectrograms
 from ast_demo.finetuning.scores import predict
 from ast_demo.models.loading import load_checkpoint
-from tests.clips import RECORDINGS
+from tests.clips import recordings
 
 VOICE = "theo"
 OFFSETS_S = (0.0, 0.5, 1.0, 2.0, 3.0)
@@ -43,9 +43,8 @@ def say_later(voice: Waveform, offset_s: float, noise_db: float, rng: np.random.
 
 @pytest.mark.parametrize("name", ["sounds-and-digits-16-16", "sounds-and-digits-10-10"])
 def test_a_digit_is_heard_wherever_it_lies_and_over_a_room(name: str) -> None:
-    files = [RECORDINGS / "fsdd" / f"{digit}_{VOICE}_{take}.wav" for digit in range(10) for take in range(2, 50, 5)]
-    if not all(file.is_file() for file in files):
-        pytest.skip(reason=f"there are no recordings of {VOICE} at ../{RECORDINGS.relative_to(RECORDINGS.parents[1])}")
+    folder = recordings() / "fsdd"
+    files = [folder / f"{digit}_{VOICE}_{take}.wav" for digit in range(10) for take in range(2, 50, 5)]
     checkpoint = load_checkpoint(name)
     voices = [read_audio(file) for file in files]
     rng = np.random.default_rng(0)

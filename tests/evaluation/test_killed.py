@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.clips import RECORDINGS, REPOSITORY, real_clips
+from tests.clips import REPOSITORY, real_clips, recordings
 from tests.tiny import save_tiny
 
 CLIPS = 400
@@ -23,7 +23,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = real_clips(CLIPS)
     folder = tmp_path_factory.mktemp("recordings")
     rows = [
-        (str(path), path.parent.name if path.is_relative_to(RECORDINGS / "esc10") else path.name[0])
+        (str(path), path.parent.name if path.is_relative_to(recordings() / "esc10") else path.name[0])
         for pair in zip(paths[: CLIPS // 2], paths[CLIPS // 2 :], strict=True)
         for path in pair
     ]
