@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
-from typing import Literal, get_args
+from typing import Literal
 
 from ast_demo.errors import SettingsError
 
@@ -15,6 +16,11 @@ from ast_demo.errors import SettingsError
 DEFAULT_CHECKPOINT = "sounds-and-digits-10-10"
 _PREFIX = "AST_DEMO_"
 PrecisionChoice = Literal["auto", "float32", "bfloat16"]
+# Settings that are one of a few words: what such a word looks like, and how that is said.
+_WORDS = {
+    "precision": (r"auto|float32|bfloat16", "auto, float32 or bfloat16"),
+    "device": (r"auto|cpu|mps|cuda(:\d{1,3})?", "auto, cpu, cuda, cuda:1 (or another number) or mps"),
+}
 _PUBLIC = _PREFIX + "PUBLIC"
 _SPACE, _SPACE_HOST = "SPACE_ID", "SPACE_HOST"  # set by the machines of a Hugging Face Space
 # Who may show the page in a frame, and Spotlight in it: the Hub.
@@ -48,6 +54,7 @@ class Settings:
         viewers: Evaluations that are open in Spotlight at the same time; the least recently used is closed first. Each
             takes about 500 MB, and one more process waits to show the next one.
         precision: What models compute in: `auto`, `float32` or `bfloat16`, see `inference.forward.choose_precision`.
+        device: Where models compute: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`, see `runtime.devices.choose_device`.
         viewer_idle_s: Seconds after which a viewer that nobody uses is closed.
         kept_s: Seconds after which uploads and results are deleted from the server.
         kept_mb: Most that uploads and results may take on the disk, in megabytes; the oldest go first, and nobody's uploads
@@ -82,6 +89,7 @@ class Settings:
     viewers: int = 3
     viewer_idle_s: float = 1800.0
     precision: PrecisionChoice = "auto"
+    device: str = "auto"
     kept_s: float = 3600.0
     kept_mb: float = 20_000.0
     max_request_kb: float = 100.0
@@ -130,7 +138,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
     Raises:
         SettingsError: A value is not what its setting expects: a number above 0, a whole one, yes or no,
-            a precision.
+            a precision, a device.
     """
     environment = os.environ if environment is None else environment
     public = _read_switch(_PUBLIC, environment[_PUBLIC]) if _PUBLIC in environment else _SPACE in environment
@@ -139,17 +147,17 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     for field in fields(Settings):
         variable = _PREFIX + field.name.upper()
         if variable in environment:
-            values[field.name] = _read(variable, environment[variable], type(field.default))
+            expected = _WORDS.get(field.name)
+            text = environment[variable]
+            values[field.name] = (
+                _read_word(variable, text, *expected) if expected else _read(variable, text, type(field.default))
+            )
     return replace(defaults, **values)  # type: ignore[arg-type]
 
 
 def _read(variable: str, text: str, kind: type) -> object:
     if kind is bool:
         return _read_switch(variable, text)
-    if kind is str:
-        if text not in get_args(PrecisionChoice):
-            raise SettingsError(f"{variable} must be auto, float32 or bfloat16, but it is {text!r}.")
-        return text
     if kind is tuple:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     try:
@@ -160,6 +168,12 @@ def _read(variable: str, text: str, kind: type) -> object:
         expected = "a whole number above 0" if kind is int else "a number above 0"
         raise SettingsError(f"{variable} must be {expected}, but it is {text!r}.")
     return value
+
+
+def _read_word(variable: str, text: str, pattern: str, expected: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise SettingsError(f"{variable} must be {expected}, but it is {text!r}.")
+    return text
 
 
 def _read_switch(variable: str, text: str) -> bool:

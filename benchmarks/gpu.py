@@ -1,23 +1,38 @@
-"""On a GPU, in half precision: eager attention with its weights, the fused forward pass alone, and with rollout.
+"""On a GPU, in half precision: 🤗 Transformers with its weights, its fused forward pass, and this program, with rollout.
 
-Beside them, the milliseconds that AST's documentation gives for an A100, eager and fused.
+The first table is of one pass through the model, beside the milliseconds that AST's documentation gives for an A100, eager
+and fused. The second is of the product: `inspect` from the waveform to the map, and `evaluate` from files to the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from transformers import ASTForAudioClassification
 
-from ast_demo.inference import explain_batch, to_device
+from ast_demo.audio import read_audio
+from ast_demo.data import LabelledClips, ReadingOptions, read_labelled_clips
+from ast_demo.evaluation import evaluate
+from ast_demo.inspection import inspect_batch
+from ast_demo.models import Checkpoint, load_checkpoint
+from ast_demo.runtime import choose_device
+from ast_demo.settings import Settings
 from benchmarks.measure import read_arguments, report, spread, take_turns
 from benchmarks.subjects import base_folder
 
-_A100_MS = {1: (27, 6), 2: (12, 6), 4: (21, 8), 8: (40, 14)}
+_A100_MS: dict[int, tuple[float | str, float | str]] = {
+    1: (27, 6), 2: (12, 6), 4: (21, 8), 8: (40, 14), 32: ("–", "–"),
+}  # fmt: skip
+_CLIPS = 2000
 
 
 def finished(run: Callable[[], object]) -> Callable[[], None]:
@@ -39,30 +54,75 @@ def textbook(model: Any, inputs: Tensor) -> Tensor:
     return product[:, :2].mean(dim=1)
 
 
-def main() -> None:
-    arguments = read_arguments(__doc__ or "", rounds=20)
-    if not torch.cuda.is_available():
-        print("This machine has no GPU that torch can use: nothing was measured.")
-        return
-    eager, fused = (
-        ASTForAudioClassification.from_pretrained(base_folder(), attn_implementation=kind).eval()
-        for kind in ("eager", "sdpa")
-    )
-    slow, plain, ours = (to_device(model, "cuda", torch.bfloat16) for model in (eager, fused, fused))
-    rows: list[dict[str, object]] = []
+def passes(checkpoint: Checkpoint, rounds: int) -> Iterator[dict[str, object]]:
+    """Milliseconds of one batch through the model, a row for each size."""
+    from ast_demo.inference import explain
+
+    device = checkpoint.device.name
+    eager, fused = (copy.deepcopy(checkpoint.model).to(device, torch.bfloat16) for _ in range(2))
+    model: Any
+    for model, kind in ((eager, "eager"), (fused, "sdpa")):
+        model.set_attn_implementation(kind)
     for batch, (a100_eager, a100_fused) in _A100_MS.items():
-        inputs = torch.randn(batch, 1024, 128, device="cuda", dtype=torch.bfloat16)
+        values = torch.randn(batch, 1024, 128)
+        inputs = values.to(device, torch.bfloat16)
         with torch.inference_mode():
             routes = {
-                "eager with rollout": finished(partial(textbook, slow, inputs)),
-                "fused alone": finished(partial(plain, inputs)),
-                "this program, with rollout": finished(partial(explain_batch, ours, inputs)),
+                "eager with rollout": finished(partial(textbook, eager, inputs)),
+                "fused alone": finished(partial(fused, inputs)),
+                "this program, with rollout": finished(partial(explain, checkpoint.fast("bfloat16"), values)),
             }
-            seconds = take_turns(routes, arguments.rounds)
+            seconds = take_turns(routes, rounds)
         told = {name: spread([1000 * one for one in own]) for name, own in seconds.items()}
-        rows.append({"batch": batch, **{f"{name}, ms": own for name, own in told.items()}})
-        rows[-1] |= {"A100 eager, ms": a100_eager, "A100 fused, ms": a100_fused}
-    report("gpu", rows, arguments.output, gpu=torch.cuda.get_device_name())
+        yield {
+            "batch": batch,
+            **{f"{name}, ms": own for name, own in told.items()},
+            "A100 eager, ms": a100_eager,
+            "A100 fused, ms": a100_fused,
+        }
+
+
+def product(checkpoint: Checkpoint, rounds: int) -> Iterator[dict[str, object]]:
+    """`inspect` of batches, and `evaluate` of files: clips a second."""
+    samples = read_labelled_clips("samples", ReadingOptions())
+    waveforms = [read_audio(clip.source) for clip in samples.clips if isinstance(clip.source, Path)]
+    for batch in _A100_MS:
+        clips = [waveforms[number % len(waveforms)] for number in range(batch)]
+        (own,) = take_turns({"inspect": finished(partial(inspect_batch, clips, checkpoint))}, rounds).values()
+        yield {
+            "of": f"inspect, batch {batch}",
+            "ms": spread([1000 * one for one in own]),
+            "clips a second": batch / np.median(own),
+        }
+    many = replace(samples, clips=_repeat(samples, _CLIPS))
+    labels = {label: checkpoint.facts.labels[number] for number, label in enumerate(samples.labels)}
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        name = checkpoint.facts.name
+        evaluate(many, [name], lambda _: checkpoint, Path(folder), label_map=labels, explain=False)
+        seconds = time.perf_counter() - began
+    yield {"of": f"evaluate, {_CLIPS} clips", "ms": f"{1000 * seconds:.0f}", "clips a second": _CLIPS / seconds}
+
+
+def _repeat(samples: LabelledClips, n: int) -> Any:
+    return tuple(
+        replace(
+            samples.clips[number % len(samples.clips)],
+            name=f"{number}-{samples.clips[number % len(samples.clips)].name}",
+        )
+        for number in range(n)
+    )
+
+
+def main() -> None:
+    arguments = read_arguments(__doc__ or "", rounds=20)
+    if not choose_device("auto").is_gpu:
+        print("This machine has no GPU that torch can use: nothing was measured.")
+        return
+    checkpoint = load_checkpoint(base_folder(), Settings(precision="bfloat16"))
+    gpu = str(checkpoint.device)
+    report("gpu", list(passes(checkpoint, arguments.rounds)), arguments.output, gpu=gpu)
+    report("gpu-product", list(product(checkpoint, arguments.rounds)), arguments.output, gpu=gpu)
 
 
 if __name__ == "__main__":

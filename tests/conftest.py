@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # once for the whole run, and child processes inherit all of it.
 _HOME = Path(tempfile.mkdtemp(prefix="ast-demo-tests-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
-NETWORK = os.environ.get("AST_DEMO_NETWORK_TESTS") == "1"
+NETWORK, GPU = (os.environ.get(f"AST_DEMO_{what}_TESTS") == "1" for what in ("NETWORK", "GPU"))
 for _variable in list(os.environ):
     if _variable != "AST_DEMO_TEST_DATA" and _variable.startswith(
         ("AST_DEMO_", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "GRADIO_", "SPACE_", "XDG_")
@@ -39,6 +39,8 @@ os.environ |= {
 }
 if not NETWORK:
     os.environ["HF_HUB_OFFLINE"] = "1"
+if not GPU:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is tested is the same on every machine
 
 
 # A shell that starts the tests in the background has Ctrl-C ignored, and every child process would inherit that.
@@ -59,6 +61,10 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not GPU:
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU: set AST_DEMO_GPU_TESTS=1"))
     if NETWORK:
         return
     skip = pytest.mark.skip(reason="needs the Hugging Face Hub: set AST_DEMO_NETWORK_TESTS=1")

@@ -21,13 +21,17 @@ def test_nothing_set_gives_the_defaults() -> None:
 
 def test_every_field_is_read_from_its_variable() -> None:
     for place, field in enumerate(dataclasses.fields(Settings), start=3):
-        text, value = {
-            bool: ("no", False),
-            tuple: (" a/b, c-* ,", ("a/b", "c-*")),
-            str: ("bfloat16", "bfloat16"),
-            int: (f"{place}", place),
-            float: (f"{place}.5e0", place + 0.5),
-        }[type(field.default)]
+        text, value = (
+            ("cuda:2", "cuda:2")
+            if field.name == "device"
+            else {
+                bool: ("no", False),
+                tuple: (" a/b, c-* ,", ("a/b", "c-*")),
+                str: ("bfloat16", "bfloat16"),
+                int: (f"{place}", place),
+                float: (f"{place}.5e0", place + 0.5),
+            }[type(field.default)]
+        )
         settings = read_settings({f"AST_DEMO_{field.name.upper()}": text})
         assert settings == dataclasses.replace(Settings(), **{field.name: value})
         assert type(getattr(settings, field.name)) is type(field.default)
@@ -91,6 +95,15 @@ def test_no_precision(value: str) -> None:
     message = f"AST_DEMO_PRECISION must be auto, float32 or bfloat16, but it is {value!r}."
     with pytest.raises(SettingsError, match=rf"\A{re.escape(message)}\Z"):
         read_settings({"AST_DEMO_PRECISION": value})
+
+
+@pytest.mark.parametrize("value", ["", "gpu", "cuda:", "cuda:-1", "CUDA", "cuda:1,cuda:2", "cuda:1\n"])
+def test_no_device(value: str) -> None:
+    message = (
+        "AST_DEMO_DEVICE must be auto, cpu, cuda, cuda:1 (or another number) or mps, but it is " + repr(value) + "."
+    )
+    with pytest.raises(SettingsError, match=rf"\A{re.escape(message)}\Z"):
+        read_settings({"AST_DEMO_DEVICE": value})
 
 
 def test_settings_are_frozen() -> None:

@@ -126,7 +126,7 @@ def test_sizes(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_the_forward_pass_has_one_door(path: Path) -> None:
     """Who wants a checkpoint's answer asks `models/running.py`."""
-    passes = {"run", "run_tokens", "explain_batch"}
+    passes = {"run", "run_tokens", "explain", "run_elsewhere"}
     if room_of(path) not in {"inference", "models"}:
         assert not {f"ast_demo.inference.{name}" for name in passes} & set(imports(parse(path)))
 

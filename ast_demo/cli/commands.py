@@ -119,7 +119,8 @@ def compare(
     if as_json:
         typer.echo(json.dumps(summarise_comparison(comparison), ensure_ascii=False))
     else:
-        tell_notes(*waveform.notes, *dict.fromkeys(one.precision_note for one in comparison.inspections))
+        computing = dict.fromkeys(note for one in comparison.inspections for note in one.computing_notes)
+        tell_notes(*waveform.notes, *computing)
         for inspection in comparison.inspections:
             tell_what_is_cut_off(inspection.checkpoint.name, inspection)
             typer.echo(inspection.checkpoint.name)
@@ -175,7 +176,6 @@ def evaluate(
     """Show labelled clips to one to four checkpoints: a table with a row for each clip, metrics, pictures."""
     from ast_demo.evaluation import evaluate, evaluate_here, ray_engine
     from ast_demo.finetuning import keep_held_out
-    from ast_demo.inference import precision_note
     from ast_demo.models import CheckpointCache, find_checkpoint
     from ast_demo.spotlight import write_layout
 
@@ -197,7 +197,7 @@ def evaluate(
         engine=runs_on,
     )
     write_layout(result)
-    tell_notes(precision_note(settings.precision))
+    tell_notes(*result.computing_notes)
     print_evaluation(result)
 
 

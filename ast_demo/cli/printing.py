@@ -28,7 +28,7 @@ def print_report(report: ClipReport, top: int) -> None:
     from ast_demo.explain import tell_halves
 
     recording, inspection, timeline = report.recording, report.inspection, report.timeline
-    tell_notes(*inspection.notes, inspection.precision_note)
+    tell_notes(*inspection.notes, *inspection.computing_notes)
     if len(timeline.windows) > 1:
         window = inspection.waveform
         mean = ", ".join(f"{name} {score:.0%}" for name, score in timeline.pooled.top(3))

@@ -29,6 +29,7 @@ class Evaluation:
         metrics: By checkpoint, as `metrics.json`.
         comparisons: For every two checkpoints, as `compare_correctness` returns it.
         unreadable: Name of each clip that could not be read, and why.
+        computing_notes: Of one that was computed just now: why that was not as the settings ask for, a sentence each.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class Evaluation:
     metrics: Mapping[str, Mapping[str, Any]]
     comparisons: tuple[Mapping[str, Any], ...]
     unreadable: Mapping[str, str]
+    computing_notes: tuple[str, ...] = ()
 
 
 def read_evaluation(folder: Path, *, whole: bool = True) -> Evaluation:

@@ -19,10 +19,10 @@ from ast_demo.errors import AudioError, CheckpointError
 from ast_demo.evaluation.columns import column, columns_of, columns_of_mistake, true_labels
 from ast_demo.explain import QUICK_PARAMETERS, Mistake, explain_mistake, rollout_map
 from ast_demo.figures import map_thumbnail, spectrogram_thumbnail
-from ast_demo.inference import Precision, run_elsewhere
+from ast_demo.inference import Precision
 from ast_demo.inspection import Inspection, inspect_batch, inspect_recordings
-from ast_demo.models import Checkpoint, CheckpointFacts
-from ast_demo.runtime import is_lent, map_in_threads, slices
+from ast_demo.models import Checkpoint, CheckpointFacts, map_batches
+from ast_demo.runtime import slices
 from ast_demo.settings import Settings
 
 _BATCH_BYTES, _MOST_A_BATCH = 64_000_000, 16
@@ -122,16 +122,13 @@ def show_clips(
                 f"{checkpoint.facts.name!r} would be computed in {checkpoint.precision} here, but this evaluation is "
                 f"in {wanted}. Set AST_DEMO_PRECISION to the one or the other."
             )
-        size = clips_a_batch(checkpoint.facts)
+        # A GPU gets all at once; those that its memory does not hold, it gets in pieces.
+        size = len(decoded) if checkpoint.device.is_gpu else clips_a_batch(checkpoint.facts)
         batches = [[decoded[place] for place in readable[some]] for some in slices(len(readable), size)]
         places = iter(readable)
         pictures_it = checkpoint.facts.grid is not None and not pictured
         inspect_all = partial(_inspect_batch, checkpoint=checkpoint, config=config)
-        # 🤗 Transformers hangs notes on a model that runs as a sequence, and a lent GPU is asked for one call at a time.
-        at_once = checkpoint.facts.grid is not None and not is_lent(run_elsewhere)
-        with closing(
-            map_in_threads(inspect_all, batches) if at_once else (inspect_all(batch) for batch in batches)
-        ) as inspected:
+        with closing(map_batches(checkpoint, inspect_all, batches)) as inspected:
             for batch in inspected:
                 for clip, inspection, mistake in batch:
                     columns = pool.submit(_describe, clip, inspection, config.label_map, mistake, pictures_it)

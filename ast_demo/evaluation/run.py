@@ -8,6 +8,8 @@ end, from the few columns that it takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from ast_demo.data import LabelledClips, map_labels, match_key, spell_labels
@@ -21,6 +23,7 @@ from ast_demo.evaluation.rows import EvaluationConfig
 from ast_demo.evaluation.table import finish
 from ast_demo.inspection import MOST
 from ast_demo.models import CheckpointFacts
+from ast_demo.runtime import take_turns
 from ast_demo.settings import Settings
 
 
@@ -65,11 +68,13 @@ def evaluate(
         raise CheckpointError(
             f"Expected one to {MOST} different checkpoints to evaluate, got {', '.join(references) or 'none'}."
         )
-    facts, precisions = [], {}
+    facts, precisions, devices, notes = [], {}, {}, list[str]()
     for reference in references:  # one after the other: they may not all fit in memory
         checkpoint = load(reference)
         facts.append(checkpoint.facts)
         precisions[reference] = checkpoint.precision
+        notes += checkpoint.computing_notes
+        devices[checkpoint.device.name] = checkpoint.device
     names = tuple(one.name for one in facts)
     if len(set(names)) < len(names):
         raise CheckpointError(f"Expected checkpoints with different names, got {', '.join(names)}.")
@@ -82,9 +87,17 @@ def evaluate(
     finished, there = count_rows(folder), find_parts(folder)
     parts = (clips.clips[start : start + CLIPS_A_PART] for start in range(0, len(clips.clips), CLIPS_A_PART))
     missing = tuple((number, part) for number, part in enumerate(parts) if number not in there)
-    progress(finished, len(clips.clips))
-    engine(Work(missing, config, folder), load, lambda done: progress(finished + done, len(clips.clips)))
-    return finish(folder, clips, facts, config.label_map, lambda: progress(len(clips.clips), len(clips.clips)))
+
+    def tell(done: int) -> None:
+        progress(finished + done, len(clips.clips))
+
+    tell(0)
+    with ExitStack() as turns:
+        for _, device in sorted(devices.items()):  # in one order, so that no two evaluations wait for each other
+            turns.enter_context(take_turns(device, lambda: tell(0)))
+        engine(Work(missing, config, folder), load, tell)
+    result = finish(folder, clips, facts, config.label_map, lambda: progress(len(clips.clips), len(clips.clips)))
+    return replace(result, computing_notes=tuple(dict.fromkeys(notes)))
 
 
 def _check_labels(clips: LabelledClips, facts: Sequence[CheckpointFacts], label_map: Mapping[str, str]) -> None:

@@ -25,8 +25,9 @@ from torch import Tensor
 
 from ast_demo.errors import CheckpointError
 from ast_demo.explain.maps import RelevanceMap
+from ast_demo.inference import run_layer
 from ast_demo.inspection import Inspection
-from ast_demo.models import Checkpoint, attend_over_time, label_index, log_odds
+from ast_demo.models import Checkpoint, attend_over_time, label_index, log_odds, memory_told
 
 Target = Callable[[Tensor], Tensor]
 
@@ -59,9 +60,11 @@ def relevance_maps(inspection: Inspection, checkpoint: Checkpoint, labels: Seque
         over_time = [relevance_over_time(inspection, checkpoint, target) for target in targets]
         return [RelevanceMap(row[None], "relevance", label) for row, label in zip(over_time, labels, strict=True)]
     spectrogram, grid = inspection.fed
-    values = torch.from_numpy(spectrogram.values[None])
-    with torch.autocast("cpu", torch.bfloat16, enabled=inspection.precision == "bfloat16"):
-        rows = relevance_of_tokens(checkpoint.model, values, targets)[:, 0].numpy()
+    model = checkpoint.placed
+    values = torch.from_numpy(spectrogram.values[None]).to(model.device)
+    half = torch.autocast(model.device.type, torch.bfloat16, enabled=inspection.precision == "bfloat16")
+    with memory_told(checkpoint), half:
+        rows = relevance_of_tokens(model, values, targets)[:, 0].cpu().numpy()
     maps = []
     for row, label in zip(rows, labels, strict=True):
         total = max(float(row.sum(dtype=np.float64)), 1e-30)
@@ -86,20 +89,20 @@ def relevance_of_tokens(model: Any, values: Tensor, targets: Sequence[Target]) -
     with torch.no_grad():
         inputs = [ast.embeddings(values)]
         for layer in ast.layers:
-            inputs.append(_run_layer(layer, inputs[-1])[0])
+            inputs.append(run_layer(layer, inputs[-1])[0])
     with torch.enable_grad():
         last = inputs.pop().requires_grad_()
         hidden = ast.layernorm(last)
         logits = model.classifier((hidden[:, 0] + hidden[:, 1]) / 2)
         explained = [target(logits).sum() for target in targets]
     gradients = [torch.autograd.grad(one, last, retain_graph=True)[0] for one in explained]
-    start = torch.zeros(inputs[0].shape[:2])
+    start = torch.zeros(inputs[0].shape[:2], device=values.device)
     start[:, :2] = 1 / 2
     rows = [start] * len(targets)
     for layer in reversed(ast.layers):
         with torch.enable_grad():
             hidden = inputs.pop().requires_grad_()
-            output, attention = _run_layer(layer, hidden)
+            output, attention = run_layer(layer, hidden)
         for i, gradient in enumerate(gradients):
             gradients[i], of_attention = torch.autograd.grad(
                 output, (hidden, attention), gradient, retain_graph=i + 1 < len(gradients)
@@ -125,27 +128,14 @@ def relevance_over_time(inspection: Inspection, checkpoint: Checkpoint, target: 
             "Expected another map, such as perturbation."
         )
     n_tokens = attentions[0].shape[-1]
-    start = torch.full((1, n_tokens), 1 / n_tokens)
+    start = torch.full((1, n_tokens), 1 / n_tokens, device=attentions[0].device)
     row = start
     for attention, gradient in zip(reversed(attentions), reversed(gradients), strict=True):
         row = row + torch.einsum("bt,bts->bs", row, _weighted(attention.detach(), gradient))
     gathered = (row - start)[0]
-    return (gathered / gathered.sum().clamp(min=1e-30)).numpy()
+    return (gathered / gathered.sum().clamp(min=1e-30)).cpu().numpy()
 
 
 def _weighted(attention: Tensor, gradient: Tensor) -> Tensor:
     """Mean over heads of what of the attention raises the target: (batch, heads, tokens, tokens) to (batch, tokens, tokens)."""
     return (attention * gradient).clamp_(min=0).mean(dim=1)
-
-
-def _run_layer(layer: Any, hidden: Tensor) -> tuple[Tensor, Tensor]:
-    """One layer of 🤗 Transformers' AST: its output, and its attention (batch, heads, tokens, tokens) in the graph."""
-    attend = layer.attention
-    normed = layer.layernorm_before(hidden)
-    shape = (*hidden.shape[:-1], -1, attend.head_dim)
-    query, key, value = (
-        part(normed).view(shape).transpose(1, 2) for part in (attend.q_proj, attend.k_proj, attend.v_proj)
-    )
-    attention = torch.softmax(query * attend.scaling @ key.transpose(2, 3), dim=-1)
-    hidden = hidden + attend.o_proj((attention @ value).transpose(1, 2).flatten(2))
-    return hidden + layer.mlp(layer.layernorm_after(hidden)), attention

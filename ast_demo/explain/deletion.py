@@ -14,8 +14,8 @@ import numpy as np
 
 from ast_demo.explain.perturbation import run_masked
 from ast_demo.inspection import Inspection
-from ast_demo.models import Checkpoint, run_inputs, to_scores
-from ast_demo.runtime import map_in_threads, slices
+from ast_demo.models import Checkpoint, map_batches, run_inputs, to_scores
+from ast_demo.runtime import slices
 
 STEPS = (0.0, 0.1, 0.5, 0.9, 1.0)  # shares of the clip that are taken away or put back; the same from either end
 _BACKGROUND = 0.1  # quantile over the frames of the clip
@@ -108,7 +108,7 @@ def _delete_bins(
         return run_inputs(checkpoint, values, inspection.precision)
 
     logits = []
-    with closing(map_in_threads(run_some, (inputs[part] for part in slices(len(inputs), size)))) as answers:
+    with closing(map_batches(checkpoint, run_some, (inputs[part] for part in slices(len(inputs), size)))) as answers:
         for some in answers:
             logits.append(some)
             tell(len(some))

@@ -88,7 +88,7 @@ def run_masked(
     done = 0
     with torch.inference_mode(), closing(run_parts(checkpoint, *shown, kept)) as batches:
         for masks, answers in batches:
-            logits[masks] = answers.numpy()
+            logits[masks] = answers
             done += len(masks)
             if progress is not None:
                 progress(done, len(kept))

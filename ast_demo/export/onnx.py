@@ -24,6 +24,7 @@ from ast_demo.audio import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE
 from ast_demo.errors import CheckpointError, cannot_write
 from ast_demo.extras import need
 from ast_demo.features import LOG_FLOOR, InputSettings, count_samples, filter_bank, spectrum
+from ast_demo.inference import run_layer
 from ast_demo.models import Checkpoint
 
 MODEL, INT8_MODEL, LABELS, README = "model.onnx", "model.int8.onnx", "labels.json", "README.md"
@@ -149,14 +150,7 @@ class _FromSamples(nn.Module):
         ast = self.model.audio_spectrogram_transformer
         hidden, means = ast.embeddings(self.front_end(samples)), []
         for layer in ast.layers:
-            attention, normed = layer.attention, layer.layernorm_before(hidden)
-            query, key, value = (
-                project(normed).unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)
-                for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-            )
-            weights = (query * attention.scaling @ key.transpose(2, 3)).softmax(dim=-1)
-            hidden = hidden + attention.o_proj((weights @ value).transpose(1, 2).flatten(2))
-            hidden = hidden + layer.mlp(layer.layernorm_after(hidden))
+            hidden, weights = run_layer(layer, hidden)
             means.append(weights.mean(dim=1))
         special = ast.layernorm(hidden[:, :2])
         embedding = (special[:, 0] + special[:, 1]) / 2

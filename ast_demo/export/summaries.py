@@ -35,6 +35,8 @@ def summarise(inspection: Inspection) -> dict[str, object]:
         "rollout_on_special_tokens": float(rollout.special_share[-1]),
         "precision": inspection.precision,
         "precision_note": inspection.precision_note,
+        "device": inspection.device,
+        "device_note": inspection.device_note,
         "seconds": round(inspection.seconds, 4),
     }
 

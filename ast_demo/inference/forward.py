@@ -9,12 +9,13 @@ The arithmetic of 🤗 Transformers' `ASTForAudioClassification` on the model's 
 - In bfloat16 the matrices are laid out once as the processor's library multiplies them. What passes from layer to
   layer, the norms and the classifier stay in single precision.
 
-The layers are in `layers_float32` and `layers_bfloat16`. Nothing is kept on the model or in a module, so that one model can
+The layers are in `layers_float32` and `layers_bfloat16`, and `gpu` for GPUs. Nothing is kept on the model or in a module, so that one model can
 serve many threads.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,8 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ast_demo.inference import layers_float32
-from ast_demo.runtime import device_of_call, has_bfloat16, is_lent, on_gpu, supports_bfloat16
+from ast_demo.inference import gpu, layers_float32
+from ast_demo.inference.rollout import roll_out
+from ast_demo.runtime import CPU, Device, device_of_call, has_bfloat16, is_lent, on_gpu, supports_bfloat16
 from ast_demo.settings import PrecisionChoice
 
 Precision = Literal["float32", "bfloat16"]
@@ -33,6 +35,7 @@ Precision = Literal["float32", "bfloat16"]
 # From this size on, a clip of 10 s takes about a second in float32; below, bfloat16, or what is compiled, would save what nobody
 # notices.
 _LARGE = 50_000_000
+_N_SPECIAL = 2  # CLS and distillation token
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,15 @@ class FastAST:
         model: The `ASTForAudioClassification` it was made from, whose weights it shares where it can.
         layers, run_layers: What the module of that precision has made of them, and how it runs it.
         n_bytes: Memory of the weights that it does not share.
+        is_fused: Whether its attention is fused, and leaves no sums over heads.
     """
 
     model: Any
     precision: Precision
     layers: tuple[Any, ...]
-    run_layers: Callable[[Sequence[Any], Tensor, Sequence[Tensor | None], Tensor], Tensor]
+    run_layers: Callable[..., Tensor]  # layers, hidden, head_sums, read: as `layers_float32.run_layers`
     n_bytes: int
+    is_fused: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,23 +74,46 @@ class Answer:
     head_sums: list[Tensor]
 
 
-def choose_precision(choice: PrecisionChoice, n_parameters: int) -> Precision:
+@dataclass(frozen=True)
+class ModelOutput:
+    """What the model says of a batch, and where its attention flowed; all float32.
+
+    Attributes:
+        logits: (batch, n_labels).
+        embeddings: (batch, hidden_size).
+        rollout: (batch, n_layers, tokens), from what the classifier reads, or from the token that was asked for; [:, d]
+            goes through the layers 0 to d.
+        attention: (batch, n_layers, tokens), what the token that was asked for attends to, the mean of the heads; without
+            one, None.
+    """
+
+    logits: np.ndarray
+    embeddings: np.ndarray
+    rollout: np.ndarray
+    attention: np.ndarray | None
+
+
+def choose_precision(choice: PrecisionChoice, n_parameters: int, device: Device = CPU) -> Precision:
     """The number format to compute in.
 
-    `auto` is float32, and so exact to rounding, unless the processor multiplies bfloat16 natively and the model is
-    large: then bfloat16 takes a quarter to a half of the time, and moves scores by up to 0.02. On a GPU that is lent, it
-    is float32 too, and so it is on a processor that does not support bfloat16, whatever is asked for.
+    `auto` is float32, and so exact to rounding, unless the processor, or the GPU, multiplies bfloat16 natively and the
+    model is large: then bfloat16 takes a quarter to a half of the time, and moves scores by up to 0.02. On a GPU that is
+    lent, it is float32 too, and so it is on a device that does not support bfloat16, whatever is asked for.
     """
     if is_lent(run_elsewhere):
         return "float32"
-    if choice == "float32" or not supports_bfloat16():
+    if choice == "float32" or not _supports_bfloat16(device):
         return "float32"
     if choice == "bfloat16":
         return "bfloat16"
-    return "bfloat16" if n_parameters >= _LARGE and has_bfloat16() else "float32"
+    return "bfloat16" if n_parameters >= _LARGE and (device.is_gpu or has_bfloat16()) else "float32"
 
 
-def precision_note(choice: PrecisionChoice, *, is_ast: bool = True) -> str:
+def _supports_bfloat16(device: Device) -> bool:
+    return device.bfloat16 if device.is_gpu else supports_bfloat16()
+
+
+def precision_note(choice: PrecisionChoice, device: Device = CPU, *, is_ast: bool = True) -> str:
     """Why a model does not compute in bfloat16 although it was asked for; empty where it does, or was not asked to."""
     if choice != "bfloat16":
         return ""
@@ -93,16 +121,21 @@ def precision_note(choice: PrecisionChoice, *, is_ast: bool = True) -> str:
         reason = "only an AST is computed in it"
     elif is_lent(run_elsewhere):
         reason = "a GPU that is lent by the call is not asked for it"
-    elif not supports_bfloat16():
-        reason = "this processor does not support it"
+    elif not _supports_bfloat16(device):
+        reason = f"{device} does not support it" if device.is_gpu else "this processor does not support it"
     else:
         return ""
     return f"bfloat16 was asked for, but {reason}: computed in float32 instead."
 
 
 @torch.inference_mode()
-def make_fast(model: nn.Module, precision: Precision) -> FastAST:
-    """Make an `ASTForAudioClassification` on the CPU ready for `run`. In float32 all of its weights are shared."""
+def make_fast(model: nn.Module, precision: Precision, device: Device = CPU) -> FastAST:
+    """Make an `ASTForAudioClassification` in single precision ready for `run`.
+
+    In float32 all of its weights are shared, so it has to be on the device already; in bfloat16, it may be elsewhere.
+    """
+    if device.is_gpu:
+        return _make_for_gpu(model, precision, device)
     ast: Any = model.audio_spectrogram_transformer
     if precision == "float32":
         is_large = next(model.parameters()).is_cpu and sum(weight.numel() for weight in model.parameters()) >= _LARGE
@@ -115,6 +148,51 @@ def make_fast(model: nn.Module, precision: Precision) -> FastAST:
     return FastAST(model, precision, made, layers_bfloat16.run_layers, sum(layer.n_bytes for layer in made))
 
 
+def _make_for_gpu(model: Any, precision: Precision, device: Device) -> FastAST:
+    if precision == "float32":
+        return FastAST(model, precision, tuple(model.audio_spectrogram_transformer.layers), gpu.run_layers, 0)
+    half: Any = copy.deepcopy(model).to(device.name, torch.bfloat16)
+    n_bytes = sum(weight.nbytes for weight in half.parameters())
+    layers = tuple(half.audio_spectrogram_transformer.layers)
+    return FastAST(half, precision, layers, gpu.run_layers_fused, n_bytes, is_fused=True)
+
+
+@torch.inference_mode()
+def explain(fast: FastAST, inputs: Tensor, token: int | None = None) -> ModelOutput:
+    """Run the model, and follow its attention.
+
+    Args:
+        inputs: (batch, frames, mel bins), float32, on the CPU.
+        token: Follow it from this token, instead of from what the classifier reads.
+    """
+    hidden = embed(fast, inputs)
+    start = hidden.new_zeros(hidden.shape[1], dtype=torch.float32)
+    start[_read(token) if token is None else [token]] = 1 / 2 if token is None else 1
+    attention: Tensor | None = None
+    if fast.is_fused:
+        left: list[gpu.FusedAttention] = []
+        read = torch.tensor(_read(token), device=hidden.device)
+        logits, embeddings = _classify(
+            fast, gpu.run_layers_fused(fast.layers, hidden, [None] * len(fast.layers), read, left)
+        )
+        rows = gpu.roll_out_fused(left, start, read)
+        if token is not None:
+            of_layers = [layer.weights_of(token) for layer in left[:-1]] + [
+                left[-1].weights_of(_read(token).index(token))
+            ]
+            attention = torch.stack(of_layers, dim=1)
+    else:
+        answer = run_tokens(fast, hidden, token=token)
+        logits, embeddings, sums = answer.logits, answer.embeddings, answer.head_sums
+        rows = torch.stack([roll_out([layer[clip] for layer in sums], start) for clip in range(len(inputs))])
+        if token is not None:
+            n_heads = fast.model.config.num_attention_heads
+            attention = torch.stack([layer[:, token] for layer in sums], dim=1).float() / n_heads
+    logits, embeddings, rows = (part.float().cpu() for part in (logits, embeddings, rows))
+    of_token = None if attention is None else attention.cpu().numpy()
+    return ModelOutput(logits.numpy(), embeddings.numpy(), rows.numpy(), of_token)
+
+
 @torch.inference_mode()
 def run(fast: FastAST, inputs: Tensor, *, token: int | None = None, sums: bool = True) -> Answer:
     """Run the model.
@@ -124,8 +202,7 @@ def run(fast: FastAST, inputs: Tensor, *, token: int | None = None, sums: bool =
         token: Also compute the last layer's row of this token.
         sums: Keep the attention, added up over heads; without, it takes less time and memory.
     """
-    tokens = _embed(fast.model.audio_spectrogram_transformer.embeddings, inputs)
-    return run_tokens(fast, tokens, token=token, sums=sums)
+    return run_tokens(fast, embed(fast, inputs), token=token, sums=sums)
 
 
 @torch.inference_mode()
@@ -136,9 +213,8 @@ def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None, sums:
         hidden: They lie one behind the other in memory, and are overwritten.
         token, sums: As for `run`.
     """
-    ast = fast.model.audio_spectrogram_transformer
     batch, tokens, _ = hidden.shape
-    read = torch.tensor([0, 1] if token is None else [0, 1, token], device=hidden.device)
+    read = torch.tensor(_read(token), device=hidden.device)
     head_sums: list[Tensor] = []
     if sums:
         dtype = torch.float32 if fast.precision == "float32" else torch.float16
@@ -150,27 +226,40 @@ def run_tokens(fast: FastAST, hidden: Tensor, *, token: int | None = None, sums:
         # NumPy's zeros take no memory where nothing is written.
         last = torch.from_numpy(np.zeros((batch, tokens, tokens), np.float32)).to(hidden.device)
         head_sums[-1] = last.index_copy_(1, read, head_sums[-1].float())
-    hidden = ast.layernorm(hidden[:, :2])
-    embeddings = (hidden[:, 0] + hidden[:, 1]) / 2
-    return Answer(fast.model.classifier(embeddings), embeddings, head_sums)
+    return Answer(*_classify(fast, hidden), head_sums)
 
 
 @on_gpu
-def run_elsewhere(model: nn.Module, inputs: np.ndarray, token: int | None) -> tuple[np.ndarray, ...]:
-    """`run` in single precision, for where GPUs are lent: see `gpu`. Logits, embeddings, and each layer's head sums."""
-    device = device_of_call()
-    answer = run(make_fast(model.to(device), "float32"), torch.from_numpy(inputs).to(device), token=token)
-    return tuple(part.cpu().numpy() for part in (answer.logits, answer.embeddings, *answer.head_sums))
+def run_elsewhere(model: nn.Module, inputs: np.ndarray, token: int | None) -> ModelOutput:
+    """`explain` in single precision, for where GPUs are lent."""
+    device = device_of_call(model)
+    return explain(make_fast(model.to(device), "float32"), torch.from_numpy(inputs), token)
 
 
-def _embed(embeddings: Any, inputs: Tensor) -> Tensor:
-    """Inputs (batch, frames, mel bins) to tokens (batch, tokens, hidden_size): the convolution as a matrix product."""
+@torch.inference_mode()
+def embed(fast: FastAST, inputs: Tensor) -> Tensor:
+    """Inputs (batch, frames, mel bins) to tokens (batch, tokens, hidden_size), where the model is and of its type."""
+    embeddings = fast.model.audio_spectrogram_transformer.embeddings
     projection = embeddings.patch_embeddings.projection
+    inputs = inputs.to(projection.weight.device, projection.weight.dtype)
+    # The convolution as a matrix product.
     (height, width), (down, along) = projection.kernel_size, projection.stride
     patches = inputs.mT.unfold(1, height, down).unfold(2, width, along).flatten(3).flatten(1, 2)
-    n_special = 2
-    tokens = inputs.new_empty(len(inputs), n_special + patches.shape[1], len(projection.weight))
+    tokens = inputs.new_empty(len(inputs), _N_SPECIAL + patches.shape[1], len(projection.weight))
     tokens[:, 0], tokens[:, 1] = embeddings.cls_token[0, 0], embeddings.distillation_token[0, 0]
     for some, of_clip in zip(tokens, patches, strict=True):
-        torch.addmm(projection.bias, of_clip, projection.weight.flatten(1).mT, out=some[n_special:])
+        torch.addmm(projection.bias, of_clip, projection.weight.flatten(1).mT, out=some[_N_SPECIAL:])
     return tokens.add_(embeddings.position_embeddings)
+
+
+def _read(token: int | None) -> list[int]:
+    """The tokens whose rows of the last layer are read: those that the classifier reads, and one to start from."""
+    special = list(range(_N_SPECIAL))
+    return special if token is None else [*special, token]
+
+
+def _classify(fast: FastAST, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (batch, n_labels) and embeddings (batch, hidden_size), of the rows that are read, the special tokens first."""
+    special = fast.model.audio_spectrogram_transformer.layernorm(hidden[:, :_N_SPECIAL])
+    embeddings = (special[:, 0] + special[:, 1]) / 2
+    return fast.model.classifier(embeddings), embeddings

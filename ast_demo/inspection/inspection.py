@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from ast_demo.audio import Waveform
 from ast_demo.errors import CheckpointError
@@ -22,6 +21,7 @@ from ast_demo.models import (
     run_spectrograms,
     to_scores,
 )
+from ast_demo.runtime import CPU
 
 _SHORT_S = 0.25  # shorter than any of the shipped digits
 _MOSTLY_PADDING = 0.95
@@ -38,6 +38,8 @@ class Inspection:
         seconds: Time from the waveform to the rollout.
         precision: Number format that the model computed in.
         precision_note: Why that is not what the settings ask for, in a sentence; empty where it is.
+        device: Where it computed, in words.
+        device_note: As `precision_note`.
     """
 
     waveform: Waveform
@@ -49,6 +51,8 @@ class Inspection:
     seconds: float
     precision: Precision
     precision_note: str = ""
+    device: str = str(CPU)
+    device_note: str = ""
 
     @property
     def fed(self) -> tuple[Spectrogram, PatchGrid]:
@@ -72,6 +76,17 @@ class Inspection:
         if self.spectrogram is not None:
             return self.spectrogram.padding_share
         return max(0.0, 1 - self.waveform.duration_s / self.input_s)
+
+    @property
+    def computed(self) -> str:
+        """How long it took, where and in what, and why not as the settings ask for."""
+        notes = " ".join(self.computing_notes)
+        return f"in {self.seconds:.2f} s, {self.precision}, on {self.device}. {notes}".rstrip(". ")
+
+    @property
+    def computing_notes(self) -> tuple[str, ...]:
+        """Why it was not computed as the settings ask for, a sentence each."""
+        return tuple(filter(None, [self.device_note, self.precision_note]))
 
     @property
     def input_note(self) -> str:
@@ -133,14 +148,16 @@ def inspect_batch(
     facts = checkpoint.facts
     if not (facts.input and facts.grid):  # its clips differ in length, and it is not made for speed
         return [_inspect_sequence(waveform, checkpoint) for waveform in waveforms]
+    if not waveforms:
+        return []
     precision = precision or checkpoint.precision
     spectrograms = compute_spectrograms(waveforms, facts.input)
-    answers = run_spectrograms(checkpoint, spectrograms, precision)
+    output = run_spectrograms(checkpoint, spectrograms, precision)
     rollouts = [
-        rollout_of_clip(layers, facts.grid, len(waveform.samples))
-        for (_, _, layers), waveform in zip(answers, waveforms, strict=True)
+        rollout_of_clip(rows, facts.grid, len(waveform.samples))
+        for rows, waveform in zip(output.rollout, waveforms, strict=True)
     ]
-    seconds = (time.perf_counter() - began) / max(len(waveforms), 1)
+    seconds = (time.perf_counter() - began) / len(waveforms)
     return [
         Inspection(
             waveform,
@@ -152,9 +169,11 @@ def inspect_batch(
             seconds,
             precision,
             checkpoint.precision_note,
+            str(checkpoint.device),
+            checkpoint.device_note,
         )
-        for waveform, spectrogram, (logits, embedding, _), rollout in zip(
-            waveforms, spectrograms, answers, rollouts, strict=True
+        for waveform, spectrogram, logits, embedding, rollout in zip(
+            waveforms, spectrograms, output.logits, output.embeddings, rollouts, strict=True
         )
     ]
 
@@ -163,12 +182,12 @@ def _inspect_sequence(waveform: Waveform, checkpoint: Checkpoint) -> Inspection:
     """One clip through a checkpoint without a patch grid."""
     began = time.perf_counter()
     facts = checkpoint.facts
-    logits, embedding, layers, input_s = run_sequence_model(checkpoint, waveform)
-    rollout = rollout_of_clip(layers, TimeAxis(layers[0].shape[-1], input_s), len(waveform.samples))
+    logits, embedding, rows, input_s = run_sequence_model(checkpoint, waveform)
+    rollout = rollout_of_clip(rows, TimeAxis(rows.shape[-1], input_s), len(waveform.samples))
     prediction = Prediction(facts.labels, to_scores(logits, facts.activation), logits, embedding)
     seconds = time.perf_counter() - began
-    computed_in = (checkpoint.precision, checkpoint.precision_note)
-    return Inspection(waveform, facts, None, prediction, rollout, input_s, seconds, *computed_in)
+    computed = (checkpoint.precision, checkpoint.precision_note, str(checkpoint.device), checkpoint.device_note)
+    return Inspection(waveform, facts, None, prediction, rollout, input_s, seconds, *computed)
 
 
 def inspect_patch(inspection: Inspection, checkpoint: Checkpoint, frequency: int, time: int) -> PatchInspection:
@@ -180,7 +199,7 @@ def inspect_patch(inspection: Inspection, checkpoint: Checkpoint, frequency: int
     """
     spectrogram, grid = inspection.fed
     token = grid.token(frequency, time)
-    ((_, _, layers),) = run_spectrograms(checkpoint, [spectrogram], inspection.precision, token)
-    rollout = rollout_of_clip(layers, grid, len(inspection.waveform.samples), token)
-    attention = torch.stack([layer[token] for layer in layers]).float() / checkpoint.facts.n_heads
-    return PatchInspection(frequency, time, rollout, grid.to_map(attention.numpy()))
+    output = run_spectrograms(checkpoint, [spectrogram], inspection.precision, token)
+    assert output.attention is not None  # there is a token
+    rollout = rollout_of_clip(output.rollout[0], grid, len(inspection.waveform.samples))
+    return PatchInspection(frequency, time, rollout, grid.to_map(output.attention[0]))

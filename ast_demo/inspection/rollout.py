@@ -1,4 +1,4 @@
-"""Attention rollout from the head means of a model's layers.
+"""Attention rollout of a clip, on the layout of its tokens.
 
 Rollout (Abnar & Zuidema 2020, arXiv 2005.00928) follows the information through the layers: in each layer the
 attention, averaged over the heads, and the residual connection count half each, Â = (A + I) / 2, and the layers
@@ -13,8 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ast_demo.features import TokenLayout
 
@@ -41,42 +39,15 @@ class Rollout:
         return self.maps[-1]
 
 
-def roll_out(layers: list[Tensor], start: Tensor) -> Tensor:
-    """Rollout from a distribution over tokens, at every depth.
-
-    Instead of multiplying matrices of all tokens, carry only the wanted row from the last layer to the first; the
-    rows of all depths travel together.
+def rollout_of_clip(rows: np.ndarray, layout: TokenLayout, n_samples: int) -> Rollout:
+    """Rollout of one clip.
 
     Args:
-        layers: Head means of one clip, (tokens, tokens) each, first layer first, or sums over heads: rows are scaled
-            to a sum of 1. Of the last, only the rows of tokens to start from are read.
-        start: (tokens,), sums to 1: where to start from in the last layer's output.
-
-    Returns:
-        (n_layers, tokens): at [d], `start · Â_d … Â_0`. Each sums to 1.
-    """
-    rows = start.repeat(len(layers), 1)
-    for depth in reversed(range(len(layers))):
-        attended = rows[depth:] @ layers[depth].to(rows.dtype)
-        attended /= attended.sum(dim=1, keepdim=True)  # sums over heads; and what bfloat16 rounds off
-        rows[depth:] = (attended + rows[depth:]) / 2
-    return rows
-
-
-def rollout_of_clip(layers: list[Tensor], layout: TokenLayout, n_samples: int, token: int | None = None) -> Rollout:
-    """Rollout of one clip, from what the classifier reads (special tokens, or the mean of all) or from one token.
-
-    Args:
-        layers: Head means of the clip, or sums over heads, (tokens, tokens) each.
+        rows: (n_layers, tokens), as `inference.roll_out` gives them; from what the classifier reads (special tokens, or
+            the mean of all) or from one token.
         layout: How the tokens lie.
         n_samples: Length of the clip; what the input has room for beyond it is padding.
-        token: Start from this token instead.
     """
-    start = torch.from_numpy(layout.read_by_classifier())
-    if token is not None:
-        start = torch.zeros_like(start)
-        start[token] = 1
-    rows = roll_out(layers, start).numpy()
     maps = layout.to_map(rows)
     padding = layout.padding_of_columns(n_samples)
     return Rollout(maps, rows[:, : layout.n_special].sum(axis=1), (maps.sum(axis=1) * padding).sum(axis=1))

@@ -18,9 +18,8 @@ from ast_demo.inspection.inspection import Inspection, inspect, inspect_batch
 from ast_demo.models import Checkpoint, CheckpointFacts, Prediction, longest_input_s, pool
 from ast_demo.runtime import Tell
 
-_BATCH_TOKENS = (
-    2048  # in one pass through the model: a small model takes several windows at once, a large one each alone
-)
+# In one pass through the model: a small model takes several windows at once, a large one each alone.
+_BATCH_TOKENS, _BATCH_TOKENS_ON_GPU = 2048, 32_768
 NAMED = 3  # labels that are named as those of the whole recording
 
 
@@ -101,7 +100,8 @@ def follow_windows(recording: Waveform, checkpoint: Checkpoint, so_far: Timeline
     facts = checkpoint.facts
     starts = window_starts(len(recording.samples), checkpoint)
     timeline = so_far or Timeline(facts, recording.duration_s, ())
-    size = max(1, _BATCH_TOKENS // facts.grid.n_tokens) if facts.grid else 1
+    at_once = _BATCH_TOKENS_ON_GPU if checkpoint.device.is_gpu else _BATCH_TOKENS
+    size = max(1, at_once // facts.grid.n_tokens) if facts.grid else 1
     for first in range(len(timeline.windows), len(starts), size):
         clips = [cut_window(recording, checkpoint, start) for start in starts[first : first + size]]
         windows = [

@@ -6,10 +6,10 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from ast_demo.inference import choose_precision
 from ast_demo.models.checkpoint import Checkpoint
 from ast_demo.models.config import read_facts
 from ast_demo.models.loading import find_checkpoint, load_checkpoint
+from ast_demo.models.placing import find_place
 from ast_demo.settings import Settings
 
 _FLOAT32_BYTES, _BFLOAT16_BYTES = 4, 2
@@ -44,9 +44,12 @@ class CheckpointCache:
             if kept := self._find(key):  # loaded by another thread while this one waited
                 return kept
             facts = read_facts(folder)
-            # In memory, whatever the file holds: single precision, and what is made of it to run in another.
-            precision = choose_precision(self._settings.precision, facts.n_parameters)
-            n_bytes = facts.n_parameters * (_FLOAT32_BYTES + (_BFLOAT16_BYTES if precision == "bfloat16" else 0))
+            # In memory, whatever the file holds: single precision, on a GPU once more, and what is made of it to run in
+            # another.
+            device, precision = find_place(facts, self._settings)
+            n_copies = 2 if device.is_gpu else 1
+            of_each = n_copies * _FLOAT32_BYTES + (_BFLOAT16_BYTES if precision == "bfloat16" else 0)
+            n_bytes = facts.n_parameters * of_each
             with self._lock:
                 for outdated in [other for other in self._kept if other[0] == key[0]]:
                     del self._kept[outdated]

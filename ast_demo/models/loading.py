@@ -15,10 +15,10 @@ from torch import nn
 
 from ast_demo.audio import SAMPLE_RATE
 from ast_demo.errors import CheckpointError
-from ast_demo.inference import choose_precision, precision_note
 from ast_demo.models.checkpoint import Checkpoint, CheckpointFacts
 from ast_demo.models.config import first_sentence, read_facts, read_json
 from ast_demo.models.hub import check_allowed, check_size, download, find_downloaded, is_hub_id
+from ast_demo.models.placing import place
 from ast_demo.settings import DEFAULT_CHECKPOINT, Settings
 from ast_demo.shipped import shipped_folder
 
@@ -48,6 +48,7 @@ def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> 
     Raises:
         CheckpointError: There is none of that name; it is no audio classifier that we can explain; its files are
             missing, damaged or too large; its head has no trained weights; the Hub cannot be reached.
+        SettingsError: The device that the settings ask for is not there.
     """
     from transformers import AutoModelForAudioClassification
 
@@ -77,12 +78,10 @@ def load_checkpoint(reference: str | Path, settings: Settings | None = None) -> 
             "would be random. Expected a checkpoint that was fine-tuned for audio classification."
         )
     model.eval().requires_grad_(False)
-    note = precision_note(settings.precision, is_ast=facts.grid is not None)
     if facts.grid is None:
         _fix_weight_norms(model)
-        return Checkpoint(facts, model, _load_extractor(folder, name), precision_note=note)
-    precision = choose_precision(settings.precision, facts.n_parameters)
-    return Checkpoint(facts, model, precision=precision, precision_note=note)
+    extractor = None if facts.grid else _load_extractor(folder, name)
+    return place(Checkpoint(facts, model, extractor), settings)
 
 
 def find_checkpoint(reference: str | Path, settings: Settings) -> tuple[Path, str]:

@@ -16,28 +16,28 @@ from torch import Tensor
 
 from ast_demo.audio import SAMPLE_RATE, Waveform
 from ast_demo.errors import CheckpointError
-from ast_demo.features import time_to_samples
+from ast_demo.features import TimeAxis, time_to_samples
+from ast_demo.inference import roll_out
 from ast_demo.models.checkpoint import Checkpoint
 from ast_demo.runtime import device_of_call, is_lent, on_gpu
 
 LONGEST_S = 30.0  # attention between all tokens takes memory with the square of the length; Whisper hears 30 s, too
 
 
-def run_sequence_model(
-    checkpoint: Checkpoint, waveform: Waveform
-) -> tuple[np.ndarray, np.ndarray, list[Tensor], float]:
+def run_sequence_model(checkpoint: Checkpoint, waveform: Waveform) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Run one clip.
 
     Returns:
-        Logits (n_labels,); embedding (hidden_size,), the mean of the last layer's tokens; each layer's attention
-        averaged over heads (tokens, tokens); seconds of sound that the input has room for.
+        Logits (n_labels,); embedding (hidden_size,), the mean of the last layer's tokens; rollout at every depth from
+        what the classifier reads, the mean of all tokens, (n_layers, tokens); seconds of sound that the input has room for.
 
     Raises:
         CheckpointError: The model cannot be run on this clip, or shows no attention between tokens over time.
     """
     name = checkpoint.facts.name
     try:
-        logits, embedding, *attentions = _call(checkpoint.model, read_sequence(checkpoint, waveform))
+        model = checkpoint.model if is_lent(_call) else checkpoint.placed
+        logits, embedding, *attentions = _call(model, read_sequence(checkpoint, waveform))
     except (RuntimeError, ValueError) as error:  # too short for its convolutions; not of the length that it expects
         raise CheckpointError(
             f"{name!r} cannot be run on {waveform.name!r} ({waveform.duration_s:.2f} s): {str(error).splitlines()[0]}"
@@ -46,7 +46,8 @@ def run_sequence_model(
     if not layers or any(layer.shape != layers[0].shape or layer.shape[0] != layer.shape[1] for layer in layers):
         raise CheckpointError(f"{name!r} shows no attention between its tokens, so there is no rollout of it.")
     input_s = _fixed_length_s(checkpoint) or min(waveform.duration_s, LONGEST_S)
-    return logits, embedding, layers, input_s
+    start = torch.from_numpy(TimeAxis(len(layers[0]), input_s).read_by_classifier())
+    return logits, embedding, roll_out(layers, start).numpy(), input_s
 
 
 def longest_input_s(checkpoint: Checkpoint) -> float:
@@ -67,19 +68,20 @@ def read_sequence(checkpoint: Checkpoint, waveform: Waveform) -> Tensor:
 
 
 def model_here(checkpoint: Checkpoint) -> Any:
-    """The model, to be run in this process.
+    """The model where it computes, to be run in this process.
 
     Where GPUs are lent it is a copy: on a model that runs, 🤗 Transformers hangs functions that note down its attention,
     and with those it could not be handed to another process any more.
     """
-    return copy.deepcopy(checkpoint.model) if is_lent(_call) else checkpoint.model
+    return copy.deepcopy(checkpoint.model) if is_lent(_call) else checkpoint.placed
 
 
 @on_gpu
 @torch.inference_mode()
 def _call(model: Any, inputs: Tensor) -> tuple[np.ndarray, ...]:
     """Logits, the mean of the last layer's tokens, and each layer's attention averaged over heads, of a batch of one."""
-    model, inputs = model.to(device_of_call()), inputs.to(device_of_call())
+    device = device_of_call(model)
+    model, inputs = model.to(device), inputs.to(device)
     outputs = model(inputs, output_attentions=True, output_hidden_states=True)
     if outputs.hidden_states is None:
         # 🤗 Transformers notes down what a class of models can tell when one is made: in a fresh process, none was yet.

@@ -5,9 +5,84 @@ The libraries are asked, not the processor: an environment may hold them to fewe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import torch
+
+from ast_demo.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a model computes.
+
+    Attributes:
+        name: As PyTorch calls it.
+        title: What people call it, where that says more.
+        is_gpu: Whether it has its own copy of the weights, and all that it has for one call after the other: no threads
+            beside each other, and larger batches.
+        bfloat16: Whether a GPU multiplies it natively, in a fused attention that leaves the logarithms of its row sums.
+    """
+
+    name: str
+    title: str = ""
+    is_gpu: bool = False
+    bfloat16: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.title})" if self.title else self.name
+
+
+CPU = Device("cpu")
+# The first generation of NVIDIA's that multiplies bfloat16. On others there may be such an attention, but nobody has tried
+# what it leaves.
+_BFLOAT16_CAPABILITY = (8, 0)
+
+
+def find_devices() -> list[Device]:
+    """What PyTorch can compute on here, the CPU first."""
+    found = [CPU]
+    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        native = torch.version.hip is None and torch.cuda.get_device_capability(number) >= _BFLOAT16_CAPABILITY
+        found.append(Device(f"cuda:{number}", torch.cuda.get_device_name(number), is_gpu=True, bfloat16=native))
+    if torch.backends.mps.is_available():
+        found.append(Device("mps", "Apple's GPU", is_gpu=True))
+    return found
+
+
+def choose_device(choice: str) -> Device:
+    """The device that a setting asks for.
+
+    `auto` is the first GPU of PyTorch's `cuda`, else the CPU; `mps` has to be asked for, as nobody has tried it.
+
+    Raises:
+        SettingsError: There is no such device here.
+    """
+    there = find_devices()
+    if choice == "auto":
+        return next((one for one in there if one.name.startswith("cuda")), CPU)
+    wanted = "cuda:0" if choice == "cuda" else choice
+    for one in there:
+        if one.name == wanted:
+            return one
+    raise SettingsError(
+        f"AST_DEMO_DEVICE is {choice!r}, but PyTorch finds no such device on this machine. It finds "
+        f"{', '.join(map(str, there))}. Choose one of these, or auto."
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device has said that its memory is full: CUDA and MPS say so in other classes, and the same words."""
+    return isinstance(error, RuntimeError) and "out of memory" in str(error)
+
+
+def release_memory(device: Device) -> None:
+    """Give back what PyTorch keeps of a device's memory for later."""
+    if device.name.startswith("cuda"):
+        torch.cuda.empty_cache()
+    elif device.name == "mps":
+        torch.mps.empty_cache()
 
 
 @cache

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -26,7 +27,7 @@ def is_lent(function: Callable[..., Any]) -> bool:
     return hasattr(function, "__wrapped__")
 
 
-def device_of_call() -> torch.device:
-    """What to compute on: for within a function that runs `on_gpu`."""
+def device_of_call(model: nn.Module) -> torch.device:
+    """What to run a model on, for within a function that runs `on_gpu`: the GPU that is lent, or where the model is."""
     lent = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true")
-    return torch.device("cuda" if lent and torch.cuda.is_available() else "cpu")
+    return torch.device("cuda") if lent and torch.cuda.is_available() else next(model.parameters()).device

@@ -13,12 +13,13 @@ from transformers import ASTForAudioClassification
 
 from ast_demo.audio.decoding import read_audio
 from ast_demo.audio.waveform import SAMPLE_RATE, Waveform
-from ast_demo.features.layout import TimeAxis
+from ast_demo.features.layout import TimeAxis, TokenLayout
 from ast_demo.features.log_mel import InputSettings
 from ast_demo.features.patches import PatchGrid
 from ast_demo.features.raster import count_samples
+from ast_demo.inference.rollout import roll_out
 from ast_demo.inspection.inspection import inspect, inspect_patch
-from ast_demo.inspection.rollout import roll_out, rollout_of_clip
+from ast_demo.inspection.rollout import Rollout, rollout_of_clip
 from ast_demo.models.checkpoint import Checkpoint
 from ast_demo.models.loading import load_checkpoint
 from tests.bounds import assert_exact
@@ -205,6 +206,14 @@ def layers_of(*matrices: np.ndarray) -> list[torch.Tensor]:
     return [torch.from_numpy(matrix.astype(np.float32)) for matrix in matrices]
 
 
+def rollout_of(layers: list[torch.Tensor], layout: TokenLayout, n_samples: int, token: int | None = None) -> Rollout:
+    """From what the classifier reads, or from a token."""
+    start = torch.from_numpy(layout.read_by_classifier())
+    if token is not None:
+        start = torch.nn.functional.one_hot(torch.tensor(token), len(start)).float()
+    return rollout_of_clip(roll_out(layers, start).numpy(), layout, n_samples)
+
+
 def random_attention(seed: int, tokens: int = GRID.n_tokens) -> np.ndarray:
     weights = np.random.default_rng(seed).exponential(size=(tokens, tokens)) ** 3
     return weights / weights.sum(axis=1, keepdims=True)
@@ -226,7 +235,7 @@ def test_attention_to_nothing_but_oneself_gives_the_token_itself(token: int) -> 
 
 
 def test_attention_to_nothing_but_oneself_leaves_all_on_the_special_tokens() -> None:
-    rollout = rollout_of_clip(layers_of(*[np.eye(GRID.n_tokens)] * N_LAYERS), GRID, n_samples=count_samples(0))
+    rollout = rollout_of(layers_of(*[np.eye(GRID.n_tokens)] * N_LAYERS), GRID, n_samples=count_samples(0))
     assert not rollout.maps.any()
     assert rollout.special_share.tolist() == [1, 1, 1]
     assert rollout.padding_share.tolist() == [0, 0, 0]
@@ -236,7 +245,7 @@ def test_attention_to_nothing_but_oneself_leaves_all_on_the_special_tokens() -> 
 def test_attention_fixed_on_one_patch_lights_that_patch_and_no_other(frequency: int, time: int) -> None:
     fixed = np.zeros((GRID.n_tokens, GRID.n_tokens))
     fixed[:, 2 + frequency * 17 + time] = 1
-    rollout = rollout_of_clip(layers_of(*[fixed] * N_LAYERS), GRID, n_samples=count_samples(89))
+    rollout = rollout_of(layers_of(*[fixed] * N_LAYERS), GRID, n_samples=count_samples(89))
     for depth, share in enumerate((1 / 2, 3 / 4, 7 / 8)):  # half of what is left on the special tokens, each layer
         expected = np.zeros((13, 17))
         expected[frequency, time] = share
@@ -249,7 +258,7 @@ def test_both_special_tokens_count_half() -> None:
     attention = np.eye(GRID.n_tokens)
     attention[0], attention[1] = 0, 0
     attention[0, GRID.token(2, 3)] = attention[1, GRID.token(11, 7)] = 1
-    rollout = rollout_of_clip(layers_of(attention), GRID, n_samples=count_samples(89))
+    rollout = rollout_of(layers_of(attention), GRID, n_samples=count_samples(89))
     assert {tuple(cell) for cell in np.argwhere(rollout.final)} == {(2, 3), (11, 7)}
     assert rollout.final[2, 3] == rollout.final[11, 7] == 0.25
 
@@ -260,7 +269,7 @@ def test_layers_are_multiplied_in_their_order() -> None:
     first, last = np.eye(GRID.n_tokens), np.eye(GRID.n_tokens)
     first[a] = np.eye(GRID.n_tokens)[b]
     last[:2] = np.eye(GRID.n_tokens)[a]
-    rollout = rollout_of_clip(layers_of(first, last), GRID, n_samples=count_samples(89))
+    rollout = rollout_of(layers_of(first, last), GRID, n_samples=count_samples(89))
     assert not rollout.maps[0].any()
     assert rollout.maps[1][1, 2] == rollout.maps[1][7, 13] == 0.25
     assert rollout.maps[1].sum() == 0.5
@@ -270,7 +279,7 @@ def test_rows_sum_to_one() -> None:
     layers = layers_of(*(random_attention(seed) for seed in range(5)))
     rows = roll_out(layers, torch.full((GRID.n_tokens,), 1 / GRID.n_tokens))
     np.testing.assert_allclose(rows.sum(dim=1), 1, atol=1e-6)
-    rollout = rollout_of_clip(layers, GRID, n_samples=count_samples(89))
+    rollout = rollout_of(layers, GRID, n_samples=count_samples(89))
     np.testing.assert_allclose(rollout.maps.sum(axis=(1, 2)) + rollout.special_share, 1, atol=1e-6)
 
 
@@ -279,7 +288,7 @@ def test_rows_sum_to_one() -> None:
 def test_the_share_on_padding(clip_frames: int, time_stride: int) -> None:
     grid = PatchGrid(n_mels=43, n_frames=89, patch_size=5, frequency_stride=3, time_stride=time_stride)
     layers = [random_attention(seed, grid.n_tokens) for seed in range(2)]
-    rollout = rollout_of_clip(layers_of(*layers), grid, count_samples(clip_frames))
+    rollout = rollout_of(layers_of(*layers), grid, count_samples(clip_frames))
     for depth, product in enumerate(textbook_rollout(np.stack(layers)[:, None])):
         expected = padding_share(from_special_tokens(product, grid), grid, clip_frames)
         assert rollout.padding_share[depth] == pytest.approx(expected, abs=1e-6)
@@ -293,7 +302,7 @@ def test_padding_of_columns() -> None:
 def test_rollout_leaves_the_attentions_alone() -> None:
     layers = layers_of(*(random_attention(seed) for seed in range(2)))
     before = [layer.clone() for layer in layers]
-    rollout_of_clip(layers, GRID, count_samples(50), token=7)
+    rollout_of(layers, GRID, count_samples(50), token=7)
     for layer, copy in zip(layers, before, strict=True):
         assert torch.equal(layer, copy)
 
@@ -305,7 +314,7 @@ def test_rollout_leaves_the_attentions_alone() -> None:
 def test_rollout_over_time(clip_share: float) -> None:
     """Starts from the mean of all tokens; what lies beyond the clip is padding, a token in part where the clip ends in it."""
     layers = [random_attention(seed, 11) for seed in range(3)]
-    rollout = rollout_of_clip(layers_of(*layers), TimeAxis(11, 2.0), round(clip_share * 2 * SAMPLE_RATE))
+    rollout = rollout_of(layers_of(*layers), TimeAxis(11, 2.0), round(clip_share * 2 * SAMPLE_RATE))
     assert rollout.maps.shape == (3, 1, 11)
     assert rollout.special_share.tolist() == [0, 0, 0]
     for depth, product in enumerate(textbook_rollout(np.stack(layers)[:, None])):

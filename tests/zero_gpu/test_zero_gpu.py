@@ -119,7 +119,7 @@ def test_maps_and_their_trust_cards_are_the_same(tmp_path: Path) -> None:
         assert gap == pytest.approx(here[1], abs=1e-4)
         assert kept == pytest.approx(here[2], abs=1e-2)  # of ranks: some may change places
     _, called = calls_of(tmp_path / "log")
-    # The clip itself, and for the rollout's card once as it is and once for each stage of shuffled weights.
+    # The clip itself; and for the rollout's card once more, to compare with, and once for each stage of shuffled weights.
     once = 2 + len(STAGES)
     assert (
         called == ["ast_demo.inference.forward.run_elsewhere"] * once + ["ast_demo.models.sequence_models._call"] * once

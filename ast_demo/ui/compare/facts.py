@@ -81,5 +81,5 @@ def _facts_of(inspection: Inspection) -> dict[str, str]:
         "padding": f"{inspection.padding_share:.0%}",
         "cut off": f"{inspection.truncated_s:.2f} s",
         "rollout on padding": f"{inspection.rollout.padding_share[-1]:.0%}",
-        "computed": f"{inspection.seconds:.2f} s, {inspection.precision}. {inspection.precision_note}".rstrip(". "),
+        "computed": inspection.computed,
     }

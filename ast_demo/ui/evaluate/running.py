@@ -12,7 +12,6 @@ import gradio as gr
 
 from ast_demo.errors import AstDemoError
 from ast_demo.evaluation import Evaluation, evaluate
-from ast_demo.inference import precision_note
 from ast_demo.models import CheckpointCache
 from ast_demo.runtime import Tell, measure_progress
 from ast_demo.settings import Settings
@@ -72,7 +71,7 @@ def run_evaluation(widgets: Widgets, services: Services, old: Run | None, asked:
         for news in follow_evaluation(lambda tell: _evaluate(services, now, tell)):
             if isinstance(news, Evaluation):
                 write_layout(news)
-                yield _fill(widgets, Run(asked, now.folder, news), services.settings)
+                yield _fill(widgets, Run(asked, now.folder, news))
             else:
                 yield {widgets.status: f"<p>{escape(news)}</p>"}
     except AstDemoError as error:
@@ -136,13 +135,13 @@ def _begin(widgets: Widgets, now: Run) -> dict[Any, object]:
     }
 
 
-def _fill(widgets: Widgets, now: Run, settings: Settings) -> dict[Any, object]:
+def _fill(widgets: Widgets, now: Run) -> dict[Any, object]:
     result = now.result
     assert result is not None
     pictures = sorted(now.folder.glob("*.png"))
     return {
         widgets.run: now,
-        widgets.status: views.notes_list(result, precision_note(settings.precision)),
+        widgets.status: views.notes_list(result),
         widgets.answer: views.in_a_sentence(result),
         widgets.results: gr.update(visible=True),
         widgets.metrics: views.metrics_table(result),

@@ -112,10 +112,9 @@ def in_a_sentence(result: Evaluation) -> str:
     return escape(f"Evaluated {clips} clips{missing}. {told}. {better}".strip())
 
 
-def notes_list(result: Evaluation, precision_note: str) -> str:
-    """What is to be said beside the results: in which precision, and which clips they are without."""
-    note = f"<p>{escape(precision_note)}</p>" if precision_note else ""
-    return note + _unreadable_list(result)
+def notes_list(result: Evaluation) -> str:
+    """What is to be said beside the results: how they were computed, and which clips they are without."""
+    return "".join(f"<p>{escape(note)}</p>" for note in result.computing_notes) + _unreadable_list(result)
 
 
 def _unreadable_list(result: Evaluation) -> str:

@@ -44,7 +44,7 @@ def facts_table(inspection: Inspection, window: str = "") -> str:
         "rollout rests on": f"padding {padding:.0%}, special tokens {special:.0%}, the clip {1 - padding - special:.0%}",
         "model": f"{facts.n_layers} layers of {facts.n_heads} heads, {facts.n_parameters / 1e6:.1f} M parameters, "
         f"{len(facts.labels)} labels",
-        "computed": f"in {inspection.seconds:.2f} s, {inspection.precision}. {inspection.precision_note}".rstrip(". "),
+        "computed": inspection.computed,
     }
     return html.table("", rows)
 
