@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from ast_demo.data import LabelledClips
 from ast_demo.errors import DataError
 from ast_demo.extras import need
-from ast_demo.finetuning.distributed import processes
+from ast_demo.finetuning.distributed import join_processes, processes
 from ast_demo.finetuning.model import PreparedModel, prepare_model
 from ast_demo.finetuning.model_card import CardText, write_card
 from ast_demo.finetuning.options import FinetuneOptions, check_options, options_as_json
@@ -34,6 +34,7 @@ from ast_demo.finetuning.training_data import (
     prepare_data,
     read_versions,
 )
+from ast_demo.runtime import choose_device
 from ast_demo.settings import Settings
 
 
@@ -100,19 +101,19 @@ def finetune(
         options: How to train.
         extra: Clips that are learnt from, but never held out, such as synthetic ones.
         card: What the model card says beside what was measured.
-        limits: Of recordings and checkpoints; those of a program that runs for its owner by default.
+        limits: Of recordings and checkpoints, and the device; those of a program that runs for its owner by default.
         progress: Called with a line for people now and then.
         parts: What is done in another way, such as from scratch.
 
     Raises:
         DataError: The clips cannot be learnt from, or the folder cannot be written.
         CheckpointError: The base cannot be loaded.
-        SettingsError: What fine-tuning needs is not installed.
+        SettingsError: What fine-tuning needs is not installed, or there is no such device.
     """
     need("finetune")
     options, limits = options or FinetuneOptions(), limits or Settings()
     output = Path(output)
-    if not processes().is_main_process:
+    if not join_processes(choose_device(limits.device)).is_main_process:
         progress = _say_nothing
     if (output / "config.json").exists():
         raise DataError(f"{str(output)!r} holds a checkpoint already. Choose another folder, or remove it.")

@@ -120,7 +120,7 @@ def _arguments(n_batches: int, work: Path, options: FinetuneOptions) -> Training
         per_device_train_batch_size=1,  # an item of the data set is a batch
         train_sampling_strategy="sequential",
         bf16=options.bfloat16,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=processes().device.type == "cpu",
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
