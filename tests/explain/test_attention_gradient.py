@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tests import planted
 from tests.bounds import assert_exact
 from tests.clips import noise, sample_clips, waveform
 from tests.reference import in_double, row_to_map, textbook_relevance
+from tests.threads import at_once
 from tests.tiny import LABELS
 from tests.tiny_sequence import save_sequence_model
 
@@ -169,18 +169,12 @@ def test_two_threads_at_once_give_the_same(tiny: Checkpoint) -> None:
     inspections = [inspect(waveform(noise(s)), tiny) for s in (0.4, 0.7)]
     alone = [relevance_map(one, tiny, "dog").values for one in inspections]
     together: list[list[np.ndarray]] = [[], []]
-    start = threading.Barrier(2)
 
     def work(k: int) -> None:
-        start.wait()
         for _ in range(5):
             together[k].append(relevance_map(inspections[k], tiny, "dog").values)
 
-    threads = [threading.Thread(target=work, args=[k]) for k in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work)
     for k in (0, 1):
         assert len(together[k]) == 5
         for values in together[k]:

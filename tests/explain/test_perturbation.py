@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from ast_demo.models.checkpoint import Checkpoint
 from ast_demo.models.loading import load_checkpoint, shipped_names
 from tests import planted
 from tests.clips import melody, noise, sample_clips, waveform
+from tests.threads import at_once
 from tests.tiny import LABELS
 from tests.tiny_sequence import save_sequence_model
 
@@ -167,16 +167,10 @@ def test_two_threads_at_once_give_the_same(tiny: Checkpoint) -> None:
     inspections = [inspect(waveform(noise(s)), tiny) for s in (0.4, 0.7)]
     alone = [perturb(one, tiny).logits for one in inspections]
     together: dict[int, np.ndarray] = {}
-    start = threading.Barrier(2)
 
     def work(k: int) -> None:
-        start.wait()
         together[k] = perturb(inspections[k], tiny).logits
 
-    threads = [threading.Thread(target=work, args=[k]) for k in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work)
     for k in (0, 1):
         np.testing.assert_allclose(together[k], alone[k], atol=1e-5)

@@ -31,9 +31,8 @@ def grid(request: pytest.FixtureRequest) -> PatchGrid:
     return request.param
 
 
-def sensitivity(grid: PatchGrid) -> np.ndarray:
-    """Which token responds to which pixel, (tokens, mels, frames), by 🤗 Transformers' own patch embedding."""
-    config = ASTConfig(
+def config_of(grid: PatchGrid) -> ASTConfig:
+    return ASTConfig(
         hidden_size=1,
         num_mel_bins=grid.n_mels,
         max_length=grid.n_frames,
@@ -41,6 +40,11 @@ def sensitivity(grid: PatchGrid) -> np.ndarray:
         frequency_stride=grid.frequency_stride,
         time_stride=grid.time_stride,
     )
+
+
+def sensitivity(grid: PatchGrid) -> np.ndarray:
+    """Which token responds to which pixel, (tokens, mels, frames), by 🤗 Transformers' own patch embedding."""
+    config = config_of(grid)
     patches = ASTPatchEmbeddings(config)
     torch.nn.init.ones_(patches.projection.weight)
     torch.nn.init.zeros_(patches.projection.bias)
@@ -109,14 +113,7 @@ def test_tokens_and_positions_round_trip(grid: PatchGrid) -> None:
 
 
 def test_the_position_embeddings_agree_on_the_number_of_tokens(grid: PatchGrid) -> None:
-    config = ASTConfig(
-        hidden_size=1,
-        num_mel_bins=grid.n_mels,
-        max_length=grid.n_frames,
-        patch_size=grid.patch_size,
-        frequency_stride=grid.frequency_stride,
-        time_stride=grid.time_stride,
-    )
+    config = config_of(grid)
     assert ASTEmbeddings(config).position_embeddings.shape[1] == grid.n_tokens
 
 

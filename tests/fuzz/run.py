@@ -16,11 +16,12 @@ import numpy as np
 import psutil
 
 from tests.fuzz.inputs import Input, inputs
-from tests.fuzz.sending import evaluate_honestly, events_of, hold, inspect_honestly, is_closed, send
+from tests.fuzz.sending import evaluate_honestly, events_of, hold, inspect_honestly, send
 from tests.fuzz.strangers import Place, strangers
 from tests.fuzz.watched import Peak, calls, watched
 from tests.public.listener import Listener
 from tests.served import App, is_ready, start
+from tests.sockets import is_closed
 from tests.waiting import wait_for
 
 KEPT_S = 20  # uploads and results of the server under attack are deleted after this

@@ -87,19 +87,6 @@ def hold(app: App, beginning: bytes) -> socket.socket:
     return one
 
 
-def is_closed(one: socket.socket) -> bool:
-    """Whether the server has closed a connection; reads what it has sent."""
-    one.setblocking(False)
-    try:
-        while one.recv(65_536):
-            pass
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
 # Honest visitors
 
 

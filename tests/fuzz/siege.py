@@ -27,10 +27,11 @@ import numpy as np
 
 from tests.fuzz.inputs import Input
 from tests.fuzz.run import HELD, HONEST_CLIPS, LONGEST_S, PEAK, SLOW_S, pace
-from tests.fuzz.sending import evaluate_honestly, events_of, hold, inspect_honestly, is_closed, send
+from tests.fuzz.sending import evaluate_honestly, events_of, hold, inspect_honestly, send
 from tests.fuzz.strangers import KINDS, Place
 from tests.fuzz.watched import Peak
 from tests.served import App, start
+from tests.sockets import is_closed
 
 _USUAL_S, _HEALTHY_S = 1.5, 0.2  # the 95th percentiles of an honest inspection and of the health check
 _PAUSE_S = 0.5

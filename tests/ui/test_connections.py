@@ -23,6 +23,7 @@ from websockets.sync.client import connect
 from ast_demo.settings import Settings
 from ast_demo.ui.connections import bound_connections
 from tests.served import free_port
+from tests.sockets import is_closed
 from tests.waiting import wait_for
 
 LONG = b"x" * 20_000_000
@@ -74,18 +75,6 @@ def opened(port: int, sent: bytes = b"") -> socket.socket:
     one = socket.create_connection(("127.0.0.1", port), timeout=10)
     one.sendall(sent)
     return one
-
-
-def is_closed(one: socket.socket) -> bool:
-    one.setblocking(False)
-    try:
-        while one.recv(65_536):
-            pass
-        return True
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
 
 
 def held(port: int, *beginnings: bytes) -> float:
