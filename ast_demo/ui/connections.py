@@ -21,9 +21,10 @@ _MESSAGE_BYTES, _MESSAGES = 1_000_000, 4  # of a WebSocket's messages, and how m
 _SHARE = 2  # one address holds at most one in so many of all connections
 
 
-def bound_connections(config: Config, settings: Settings) -> None:
+def bound_connections(config: Config, settings: Settings, *, behind_proxy: bool) -> None:
     """Have a server that runs, or is about to, bound all connections that come from now on."""
-    limits = {"most": settings.max_connections, "headers_s": settings.arrival_s}
+    of_one = None if behind_proxy else max(1, settings.max_connections // _SHARE)
+    limits = {"most": settings.max_connections, "most_of_one": of_one, "headers_s": settings.arrival_s}
     config.http_protocol_class = type("Bounded", (BoundedProtocol,), limits)
     config.ws_protocol_class = BoundedSocketProtocol
     config.ws_max_size, config.ws_max_queue = _MESSAGE_BYTES, _MESSAGES
@@ -66,10 +67,12 @@ class BoundedProtocol(_ReadInTime, HttpToolsProtocol):
 
     Attributes:
         most: Connections at a time.
+        most_of_one: Those of one address; None where it does not count, as all come from a proxy.
         headers_s: Seconds in which a request's headers have to be there.
     """
 
     most = 1000
+    most_of_one: int | None = 500
     headers_s = 20.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -118,13 +121,15 @@ class BoundedProtocol(_ReadInTime, HttpToolsProtocol):
 
     def _make_room(self) -> bool:
         """Whether this connection may stay. Where all places are taken, the oldest that has asked for nothing goes."""
+        # Of many that come at once, those that were let go are still there for a moment.
+        there = [one for one in self.connections if not one.transport.is_closing()]
         address = _address(self)
-        same = sum(_address(one) == address for one in self.connections)
-        if same > max(1, self.most // _SHARE):
+        same = sum(_address(one) == address for one in there)
+        if self.most_of_one is not None and same > self.most_of_one:
             return False
-        if len(self.connections) <= self.most:
+        if len(there) <= self.most:
             return True
-        idle = [one for one in self.connections if isinstance(one, BoundedProtocol) and one is not self and one.idle]
+        idle = [one for one in there if isinstance(one, BoundedProtocol) and one is not self and one.idle]
         if idle:
             min(idle, key=lambda one: one._opened).transport.abort()
         return bool(idle)

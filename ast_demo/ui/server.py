@@ -86,7 +86,7 @@ def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | 
         _serve(page, settings, host, port, [route(viewers, settings.hosts), health(ready), guide], bounds)
         gradio_limits.use_sessions(page, sessions)
         gradio_limits.tell_sentences_over_mcp(page)
-        bound_connections(page.server.config, settings)
+        bound_connections(page.server.config, settings, behind_proxy=in_space or settings.behind_proxy)
         keep_content_out_of_the_log()
         page.block_thread()
     except OSError:

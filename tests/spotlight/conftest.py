@@ -71,7 +71,7 @@ def house(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> I
     viewers = Viewers(settings)
     config = uvicorn.Config(Starlette(routes=[route(viewers)]), port=0, log_level="warning")
     config.load()
-    bound_connections(config, settings)  # as the program's own server does
+    bound_connections(config, settings, behind_proxy=False)  # as the program's own server does
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, daemon=True)
     try:

@@ -46,7 +46,7 @@ async def echo(socket: WebSocket) -> None:
 
 
 @contextmanager
-def served(settings: Settings = SETTINGS) -> Iterator[int]:
+def served(settings: Settings = SETTINGS, *, behind_proxy: bool = False) -> Iterator[int]:
     """The port of a server with these settings."""
     port = free_port()
     routes = [Route("/{path:path}", answer, methods=["GET", "POST"])]
@@ -54,7 +54,7 @@ def served(settings: Settings = SETTINGS) -> Iterator[int]:
     config = uvicorn.Config(app, port=port, log_level="critical")
     server = uvicorn.Server(config)
     config.load()
-    bound_connections(config, settings)
+    bound_connections(config, settings, behind_proxy=behind_proxy)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     assert wait_for(lambda: server.started)
@@ -146,6 +146,13 @@ def test_nobody_holds_all_connections() -> None:
         ones = [stack.enter_context(opened(port, b"GET / HT")) for _ in range(30)]
         assert wait_for(lambda: sum(map(is_closed, ones)) >= 30 - SETTINGS.max_connections // 2)
         assert not all(map(is_closed, ones))
+
+
+def test_a_proxy_may_hold_them_all_and_the_oldest_goes() -> None:
+    with served(replace(SETTINGS, arrival_s=30.0), behind_proxy=True) as port, ExitStack() as stack:
+        ones = [stack.enter_context(opened(port, b"GET / HT")) for _ in range(30)]
+        assert wait_for(lambda: sum(map(is_closed, ones)) == 30 - SETTINGS.max_connections)
+        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text == "here"
 
 
 def test_who_never_reads_is_let_go(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
