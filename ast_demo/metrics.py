@@ -22,6 +22,9 @@ TITLES = {
     "calibration_error": "calibration error",
 }
 
+# The same of one label.
+TITLES_OF_A_LABEL = {"precision": "precision", "recall": "recall", "f1": "F1", "average_precision": "average precision"}
+
 
 def score_single_label(truth: Sequence[str], predicted: Sequence[str], confidence: Sequence[float]) -> dict[str, Any]:
     """Metrics of one checkpoint where each clip has one label.

@@ -14,6 +14,8 @@ from ast_demo.errors import SettingsError
 # What is used where no checkpoint is named: of those that are shipped, the one that was right more often on clips that
 # had no part in any choice. Its name stands here alone, so that `--help` need not load a model to say it.
 DEFAULT_CHECKPOINT = "sounds-and-digits-10-10"
+# How many labels are shown with their scores, wherever nothing else is asked for; here for the same reason.
+SHOWN_SCORES = 5
 _PREFIX = "AST_DEMO_"
 PrecisionChoice = Literal["auto", "float32", "bfloat16"]
 # Settings that are one of a few words: what such a word looks like, and how that is said.
@@ -158,6 +160,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 def _read(variable: str, text: str, kind: type) -> object:
     if kind is bool:
         return _read_switch(variable, text)
+    if kind is str:
+        return text
     if kind is tuple:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     try:

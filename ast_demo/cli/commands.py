@@ -25,7 +25,7 @@ from ast_demo.cli.printing import (
 )
 from ast_demo.errors import told_as_a_sentence
 from ast_demo.explain import METHODS
-from ast_demo.settings import DEFAULT_CHECKPOINT, read_settings
+from ast_demo.settings import DEFAULT_CHECKPOINT, SHOWN_SCORES, read_settings
 
 app = typer.Typer(
     help="What did this audio model hear, and why was it wrong?",
@@ -47,7 +47,7 @@ def inspect(
     ] = None,
     as_json: _AsJson = False,
     output: _Output = None,
-    top: _Top = 5,
+    top: _Top = SHOWN_SCORES,
     at: Annotated[
         float,
         typer.Option(min=0, metavar="SECONDS", help="Of a recording longer than the input: inspect the window here."),
@@ -97,7 +97,7 @@ def compare(
     checkpoint: Annotated[list[str], typer.Option(help=_CHECKPOINT_HELP + " Two to four of them.")],
     as_json: _AsJson = False,
     output: _Output = None,
-    top: _Top = 5,
+    top: _Top = SHOWN_SCORES,
 ) -> None:
     """Show a clip to two to four checkpoints, and tell where they agree.
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ast_demo.errors import CheckpointError
 from ast_demo.explain.deletion import STEPS, delete
 from ast_demo.explain.maps import RelevanceMap, energy_map, padding_share, random_map
 from ast_demo.explain.methods import METHODS, Request
@@ -141,11 +142,19 @@ def shuffle_weights(checkpoint: Checkpoint, stage: int) -> Checkpoint:
 
     Args:
         stage: Index into `STAGES`.
+
+    Raises:
+        CheckpointError: The names of its weights do not tell the layers.
     """
     model = copy.deepcopy(checkpoint.model)
     generator = torch.Generator().manual_seed(0)
     names = [name for name, _ in model.named_parameters()]
-    layers = [int(found[1]) if (found := re.search(r"\blayers\.(\d+)\.", name)) else None for name in names]
+    layers = [int(found[1]) if (found := re.search(r"\blayers?\.(\d+)\.", name)) else None for name in names]
+    if not any(layer is not None for layer in layers):
+        raise CheckpointError(
+            f"The weights of {checkpoint.facts.name!r} do not tell which of them belong to which layer, so the map cannot be "
+            "put to the test. Expected names with 'layers.0.' in them."
+        )
     last = max(i for i, layer in enumerate(layers) if layer is not None)
     upper = checkpoint.facts.n_layers // 2
     with torch.no_grad():

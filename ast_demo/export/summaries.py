@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ast_demo.explain import STAGES, ClipReport, Halves, RelevanceMap, TrustCard, cautions, padding_share
 from ast_demo.inspection import Comparison, Inspection, Timeline
+from ast_demo.settings import SHOWN_SCORES
 
 
 def summarise(inspection: Inspection) -> dict[str, object]:
@@ -45,7 +46,7 @@ def summarise_windows(inspection: Inspection, timeline: Timeline) -> dict[str, o
     """An inspection of one window as a JSON object, and the recording that it was cut from.
 
     As `summarise`, but `duration_s` is that of the recording, and `truncated_s` what of it lies outside this window;
-    added are `windows` (start_s, end_s, label and score of the best, and the five best as `predictions`), and
+    added are `windows` (start_s, end_s, label and score of the best, and the best as `predictions`), and
     `pooled`, the mean over the windows, in the form of `predictions`.
     """
     outside_s = max(0.0, timeline.duration_s - inspection.input_s)
@@ -59,7 +60,7 @@ def summarise_windows(inspection: Inspection, timeline: Timeline) -> dict[str, o
                 "start_s": round(window.start_s, 4),
                 "end_s": round(window.end_s, 4),
                 **dict(zip(("label", "score"), window.prediction.top(1)[0], strict=True)),
-                "predictions": to_list(window.prediction.top(5)),
+                "predictions": to_list(window.prediction.top(SHOWN_SCORES)),
             }
             for window in timeline.windows
         ],

@@ -26,7 +26,7 @@ from ast_demo.figures.axes import (
     tile_edges_s,
     total_height,
 )
-from ast_demo.figures.style import TINY_PX, Look, relevance_colours
+from ast_demo.figures.style import DIFFERENCE_COLOURS, TINY_PX, Look, relevance_colours
 from ast_demo.inspection import Comparison, Inspection, PatchInspection, common_rasters
 
 
@@ -130,8 +130,10 @@ def difference_figure(first: Inspection, second: Inspection, look: Look = Look()
         hatch(figure, axes, shorter, look, palette)
         return figure
     colours = Normalize(-limit, limit)
-    axes.pcolormesh(edges, np.arange(one.shape[0] + 1), difference, cmap="PuOr", norm=colours, rasterized=True)
-    colour_key(figure, look, palette, colours, "PuOr", "× an equal share")
+    axes.pcolormesh(
+        edges, np.arange(one.shape[0] + 1), difference, cmap=DIFFERENCE_COLOURS, norm=colours, rasterized=True
+    )
+    colour_key(figure, look, palette, colours, DIFFERENCE_COLOURS, "× an equal share")
     frequency_axis(axes, first.fed[1])
     grids = first.fed[1], second.fed[1]
     seen = min(grid.seen_mels for grid in grids), min(grid.seen_frames for grid in grids)

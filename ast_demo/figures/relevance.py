@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ast_demo.explain import METHODS, STEPS, Curves, RelevanceMap, TrustCard
 from ast_demo.figures.axes import (
+    PX_PER_INCH,
     SPECTROGRAM_HEIGHT,
     colour_key,
     draw_spectrogram,
@@ -18,10 +19,8 @@ from ast_demo.figures.axes import (
     start_figure,
     tile_edges_s,
 )
-from ast_demo.figures.style import Look, Palette, palette_of, relevance_colours
+from ast_demo.figures.style import DIFFERENCE_COLOURS, Look, Palette, palette_of, relevance_colours
 from ast_demo.inspection import Inspection
-
-_PX_PER_INCH = 100
 
 
 def map_title(relevance: RelevanceMap) -> str:
@@ -46,7 +45,10 @@ def map_figure(inspection: Inspection, relevance: RelevanceMap, look: Look = Loo
     else:
         limit = max(float(np.abs(values).max()), 1e-12)
         values, norm = values / limit, Normalize(-1, 1)
-        colours, key = "PuOr", f"{relevance.against.replace('_', ' ')} … {str(relevance.label).replace('_', ' ')}"
+        colours, key = (
+            DIFFERENCE_COLOURS,
+            f"{relevance.against.replace('_', ' ')} … {str(relevance.label).replace('_', ' ')}",
+        )
     if inspection.checkpoint.grid is None:
         axes.stairs(values[0], inspection.layout.edges_s(), baseline=0, fill=True, color=palette.accent)
         remark(figure, look, palette, f"{key}; no patch grid")
@@ -67,7 +69,7 @@ def trust_figure(card: TrustCard, look: Look = Look()) -> Figure:
     palette = palette_of(look)
     rows, columns = (2, 1) if look.is_narrow else (1, 2)
     figure = Figure(
-        figsize=(look.width_px / _PX_PER_INCH, 2.4 * rows), facecolor=palette.background, layout="constrained"
+        figsize=(look.width_px / PX_PER_INCH, 2.4 * rows), facecolor=palette.background, layout="constrained"
     )
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, kind in zip(panels, ("deletion", "insertion"), strict=True):

@@ -42,6 +42,9 @@ def palette_of(look: Look) -> Palette:
     return _DARK if look.dark else _LIGHT
 
 
+DIFFERENCE_COLOURS = "PuOr"  # of matplotlib: one against the other, and nothing in the middle
+
+
 @lru_cache(maxsize=1)
 def relevance_colours() -> Colormap:
     """From nothing through teal to pale yellow: lightness and opacity rise together, and no hue is magma's."""

@@ -13,10 +13,10 @@ from matplotlib.patches import Rectangle
 from ast_demo.figures.axes import LEFT, RIGHT, blank_figure, colour_key
 from ast_demo.figures.style import Look, Palette
 from ast_demo.inspection import Timeline
+from ast_demo.settings import SHOWN_SCORES
 
-ROWS = 5  # labels
 _WAVEFORM, _NAME, _STRIP, _GAP = 48, 15, 12, 4  # heights in CSS pixels: the waveform; of each row
-_HEIGHT = _WAVEFORM + ROWS * (_NAME + _STRIP + _GAP)
+_HEIGHT = _WAVEFORM + SHOWN_SCORES * (_NAME + _STRIP + _GAP)
 
 
 def timeline_figure(
@@ -45,7 +45,7 @@ def timeline_figure(
     if timeline.windows:
         edges = _tile_edges(timeline)
         mean = dict(timeline.pooled.top())
-        for row, label in enumerate(timeline.top_labels(ROWS)):
+        for row, label in enumerate(timeline.top_labels(SHOWN_SCORES)):
             scores = _scores(timeline, label)
             top = _WAVEFORM + row * (_NAME + _STRIP + _GAP)
             strip = [top + _NAME, top + _NAME + _STRIP]

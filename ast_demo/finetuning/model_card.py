@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ast_demo.data import sort_labels
-from ast_demo.metrics import TITLES, explain_macro, share_interval
+from ast_demo.metrics import TITLES, TITLES_OF_A_LABEL, explain_macro, share_interval
 
 _PERCENTAGES = ("accuracy", "precision", "recall", "f1", "map")
 
@@ -129,8 +129,9 @@ def _metrics_table(metrics: Mapping[str, Any], n_clips: int) -> str:
 
 
 def _labels_table(per_label: Mapping[str, Mapping[str, float]]) -> str:
-    rows = ["| label | clips | precision | recall | F1 |", "|---|---|---|---|---|"]
+    shown = {key: title for key, title in TITLES_OF_A_LABEL.items() if all(key in one for one in per_label.values())}
+    rows = [f"| label | clips | {' | '.join(shown.values())} |", "|---|---|" + "---|" * len(shown)]
     for label in sort_labels(per_label):
         one = per_label[label]
-        rows.append(f"| {label} | {one['clips']} | {one['precision']:.1%} | {one['recall']:.1%} | {one['f1']:.1%} |")
+        rows.append(f"| {label} | {one['clips']} | {' | '.join(f'{one[key]:.1%}' for key in shown)} |")
     return "\n".join(rows)

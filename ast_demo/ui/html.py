@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from ast_demo.models import CheckpointFacts
+from ast_demo.settings import SHOWN_SCORES
 
 
 def scores_table(scores: Sequence[tuple[str, float | None]], note: str = "", warnings: Sequence[str] = ()) -> str:
@@ -21,9 +22,9 @@ def scores_table(scores: Sequence[tuple[str, float | None]], note: str = "", war
         for label, score in scores
     )
     if not scores:
-        return '<h3>Scores</h3><p>They appear here once there is a clip.</p><ol class="scores"></ol>'
+        return f'<h3>Scores</h3><p>They appear here once there is a clip.</p><ol class="scores" style="--rows: {SHOWN_SCORES}"></ol>'
     told = "".join(f'<p class="warning">{escape(warning)}</p>' for warning in warnings)
-    return f'<h3>Scores</h3>{told}<ol class="scores">{rows}</ol><p>{escape(note)}</p>'
+    return f'<h3>Scores</h3>{told}<ol class="scores" style="--rows: {SHOWN_SCORES}">{rows}</ol><p>{escape(note)}</p>'
 
 
 def activation_note(facts: CheckpointFacts) -> str:

@@ -32,9 +32,11 @@ def alert(error: Exception | str) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """How long something is kept: an hour, 90 minutes, 40 seconds."""
+    """How long something is kept: 48 hours, an hour, 90 minutes, 40 seconds."""
     if seconds == 3600:
         return "an hour"
+    if seconds > 3600 and seconds % 3600 == 0:
+        return f"{seconds / 3600:g} hours"
     return f"{seconds / 60:g} minutes" if seconds > 60 and seconds % 6 == 0 else f"{seconds:g} seconds"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from torch import nn
 
 from ast_demo.audio.decoding import read_audio
+from ast_demo.errors import CheckpointError
 from ast_demo.explain.deletion import STEPS, delete
 from ast_demo.explain.faithfulness import N_RANDOM, STAGES, measure_trust, shuffle_weights
 from ast_demo.explain.maps import RelevanceMap, energy_map, random_map
@@ -91,6 +94,31 @@ def test_weights_are_shuffled_from_the_top_down_on_a_copy(tiny: Checkpoint) -> N
     assert changed[0] < changed[1] < changed[2]
     assert {name.split(".")[2] for name in changed[1] if ".layers." in name} == {"1", "2"}
     assert any("patch_embeddings" in name for name in changed[2])
+
+
+@pytest.mark.parametrize("layers", ["layers", "layer"])
+def test_layers_are_found_whatever_a_model_calls_them(tiny: Checkpoint, layers: str) -> None:
+    """SEW-D has `encoder.layer.0`, most others `encoder.layers.0`."""
+    encoder = nn.ModuleDict({layers: nn.ModuleList(nn.Linear(5, 5) for _ in range(4))})
+    model = nn.ModuleDict({"encoder": encoder, "classifier": nn.Linear(5, 3)})
+    checkpoint = replace(tiny, facts=replace(tiny.facts, n_layers=4), model=model)
+    before = dict(model.named_parameters())
+    changed = [
+        {
+            name
+            for name, value in shuffle_weights(checkpoint, stage).model.named_parameters()
+            if not torch.equal(value, before[name])
+        }
+        for stage in range(len(STAGES))
+    ]
+    assert {name.split(".")[0] for name in changed[0]} == {"classifier"}
+    assert {name.split(".")[2] for name in changed[1] - changed[0]} == {"2", "3"}
+    assert changed[2] == set(before)
+
+
+def test_without_layers_a_map_cannot_be_put_to_the_test(tiny: Checkpoint) -> None:
+    with pytest.raises(CheckpointError, match="do not tell which of them belong to which layer"):
+        shuffle_weights(replace(tiny, model=nn.Linear(5, 3)), 0)
 
 
 @pytest.mark.parametrize("method", METHODS)

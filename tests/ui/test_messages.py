@@ -44,7 +44,8 @@ def test_an_error_of_the_library_is_told_as_html(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(3600, "an hour"), (5400, "90 minutes"), (40, "40 seconds"), (90, "1.5 minutes")]
+    ("seconds", "words"),
+    [(3600, "an hour"), (5400, "90 minutes"), (40, "40 seconds"), (90, "1.5 minutes"), (172_800, "48 hours")],
 )
 def test_how_long_files_are_kept(seconds: float, words: str) -> None:
     assert in_words(seconds) == words

@@ -6,9 +6,9 @@ from html import escape
 
 from ast_demo.data import match_key
 from ast_demo.inspection import Comparison, Inspection, describe
+from ast_demo.settings import SHOWN_SCORES
 from ast_demo.ui import html
 
-_BARS = 5  # labels in each column
 _READING = """
 <p class="reading">Scores apart: Jensen–Shannon divergence on the shared labels; 0 bits are equal scores, 1 bit is as
 different as can be. Rollouts are drawn on one colour scale, and correlated where both checkpoints heard the clip.</p>
@@ -19,7 +19,7 @@ def label_order(inspections: tuple[Inspection, ...]) -> list[str]:
     """The labels to show in every column, in one order: the best of each, by the highest of their scores."""
     best: dict[str, tuple[float, str]] = {}
     for one in inspections:
-        for label, score in one.prediction.top(_BARS):
+        for label, score in one.prediction.top(SHOWN_SCORES):
             key = match_key(label)
             best[key] = max(best.get(key, (0.0, label)), (score, label))
     return [label for _, label in sorted(best.values(), reverse=True)]
@@ -47,7 +47,7 @@ def agreement_of(comparison: Comparison) -> str:
             unshared += f"<li>{escape(one.checkpoint.name)} has labels that not all share: {escape(shown)}.</li>"
     ensemble = ""
     if agreement.ensemble:
-        rows = html.scores_table(list(agreement.ensemble[:_BARS]))
+        rows = html.scores_table(list(agreement.ensemble[:SHOWN_SCORES]))
         ensemble = f"<details><summary>Ensemble: mean of the scores on shared labels</summary>{rows}</details>"
     return f"<h2>Where they agree</h2><ul>{sentences}{unshared}</ul>{_READING}{ensemble}"
 

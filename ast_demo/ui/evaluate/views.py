@@ -8,13 +8,12 @@ from typing import Any
 
 from ast_demo.data import sort_labels
 from ast_demo.evaluation import Evaluation, column, describe_trust
-from ast_demo.metrics import TITLES, explain_macro
+from ast_demo.metrics import TITLES, TITLES_OF_A_LABEL, explain_macro
 from ast_demo.ui import html
 from ast_demo.ui.messages import sentence
 
 _MOST = 50  # mistakes in the table
 _MOST_OPEN = 40  # labels whose rows are shown without a click
-_OF_A_LABEL = {"precision": "precision", "recall": "recall", "f1": "F1", "average_precision": "average precision"}
 
 
 def worst(result: Evaluation) -> Any:
@@ -72,9 +71,11 @@ def metrics_table(result: Evaluation) -> str:
 def labels_table(result: Evaluation) -> str:
     """A row for each label that the data have; open at once where there are not too many."""
     metrics = [result.metrics[name] for name in result.checkpoints]
-    shown = [key for key in _OF_A_LABEL if key in next(iter(metrics[0]["per_label"].values()))]
+    shown = [key for key in TITLES_OF_A_LABEL if key in next(iter(metrics[0]["per_label"].values()))]
     columns = [
-        _OF_A_LABEL[key] + (f", {name}" if len(metrics) > 1 else "") for name in result.checkpoints for key in shown
+        TITLES_OF_A_LABEL[key] + (f", {name}" if len(metrics) > 1 else "")
+        for name in result.checkpoints
+        for key in shown
     ]
     rows = {
         label: [str(one["clips"]), *(f"{by['per_label'][label][key]:.0%}" for by in metrics for key in shown)]

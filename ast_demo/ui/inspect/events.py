@@ -16,7 +16,7 @@ from ast_demo.data import sort_labels
 from ast_demo.errors import AstDemoError
 from ast_demo.inspection import Inspection, cut_window, inspect, window_starts
 from ast_demo.models import CheckpointCache, default_checkpoint
-from ast_demo.settings import Settings
+from ast_demo.settings import SHOWN_SCORES, Settings
 from ast_demo.ui import components, files, html
 from ast_demo.ui.inspect import explain, hear, onnx_panel, patch_panel, timeline
 from ast_demo.ui.inspect import facts as facts_of
@@ -174,7 +174,7 @@ def fill(tab: Widgets, page: Page) -> dict[Any, object]:
     one, facts = shown.inspection, shown.inspection.checkpoint
     return {
         tab.side.message: "",
-        tab.side.scores: html.scores_table(one.prediction.top(5), html.activation_note(facts), one.notes),
+        tab.side.scores: html.scores_table(one.prediction.top(SHOWN_SCORES), html.activation_note(facts), one.notes),
         tab.side.label: gr.update(choices=list(sort_labels(facts.labels)), value=None),
         tab.welcome: gr.update(visible=False),
         **_pictures(tab, shown),
