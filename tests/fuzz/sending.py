@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import socket
 import sys
 import time
@@ -17,9 +16,9 @@ from ast_demo.data import list_samples
 from tests.clips import encode, melody
 from tests.fuzz.inputs import Input
 from tests.public.caller import DONE, FAILED, REFUSED, call, sentence_of, upload
+from tests.public.visitors import CHECKPOINT, end_of, file, join
 from tests.served import App
 
-CHECKPOINT = "sounds-and-digits-16-16"
 # Where attacks come from: another address of this machine, where it has one.
 ATTACKER = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 
@@ -55,15 +54,11 @@ def send(client: httpx.Client, one: Input) -> str:
 def _call_event(client: httpx.Client, event: int, data: list[Any]) -> tuple[str, Any]:
     """Call an event of the page: its last message."""
     session = f"e{time.monotonic_ns()}"
-    posted = client.post("/gradio_api/queue/join", json={"fn_index": event, "data": data, "session_hash": session})
+    posted = join(client, session, event, data)
     if posted.status_code != 200:
         return REFUSED, posted.json()
-    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as events:
-        for line in events.iter_lines():
-            message = json.loads(line[6:]) if line.startswith("data: ") else {}
-            if message.get("msg") == "process_completed":
-                return (DONE if message["success"] else FAILED), message["output"]
-    raise AssertionError("the answer ended before there was one")
+    message = end_of(client, session)
+    return (DONE if message["success"] else FAILED), message["output"]
 
 
 def _sent(client: httpx.Client, value: Any, name: str) -> Any:
@@ -71,7 +66,7 @@ def _sent(client: httpx.Client, value: Any, name: str) -> Any:
         name, value = value
     if not isinstance(value, bytes):
         return value
-    return {"path": upload(client, name, value), "meta": {"_type": "gradio.FileData"}}
+    return file(upload(client, name, value))
 
 
 def events_of(client: httpx.Client) -> dict[str, int]:

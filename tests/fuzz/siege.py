@@ -30,6 +30,7 @@ from tests.fuzz.run import HELD, HONEST_CLIPS, LONGEST_S, PEAK, SLOW_S, pace
 from tests.fuzz.sending import evaluate_honestly, events_of, hold, inspect_honestly, send
 from tests.fuzz.strangers import KINDS, Place
 from tests.fuzz.watched import Peak
+from tests.public.visitors import visitor
 from tests.served import App, start
 from tests.sockets import is_closed
 
@@ -73,7 +74,7 @@ def besiege(
     app = start(folder / "server", SPACE_ID="a/b", local_paths="yes", kept_s="20", HF_HUB_OFFLINE="1")
     seen, peak = Seen(), Peak(app.process.pid)
     try:
-        with _visitor(app, "10.1.1.1") as honest, socket.create_server(("127.0.0.1", 0)) as nobody:
+        with visitor(app, "10.1.1.1", LONGEST_S) as honest, socket.create_server(("127.0.0.1", 0)) as nobody:
             address = f"127.0.0.1:{nobody.getsockname()[1]}"
             place = Place(folder, address, folder / "marker", events_of(honest))
             inspect_honestly(honest)
@@ -108,7 +109,7 @@ def _besiege(
 
     def attack(which: int) -> int:
         sent = 0
-        with _visitor(app, "10.6.6.6") as client, contextlib.ExitStack() as stack:
+        with visitor(app, "10.6.6.6", LONGEST_S) as client, contextlib.ExitStack() as stack:
             held: list[socket.socket] = []
             while time.monotonic() < until:
                 one = inputs[(which + sent) % len(inputs)]
@@ -132,11 +133,6 @@ def _besiege(
             siege.health_s.append(_seconds(lambda: honest.get("/healthz").raise_for_status()))
             time.sleep(_PAUSE_S)
         siege.sent = sum(job.result() for job in jobs)
-
-
-def _visitor(app: App, address: str) -> httpx.Client:
-    headers = {"x-forwarded-for": address}  # as a Space's proxy tells it
-    return httpx.Client(base_url=app.url, timeout=LONGEST_S, trust_env=False, headers=headers)
 
 
 def _seconds(what: Callable[[], object]) -> float:

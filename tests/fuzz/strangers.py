@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tests.clips import encode, melody
 from tests.fuzz.inputs import Input, pack
+from tests.public.visitors import CHECKPOINT
 from tests.tiny import save_tiny
 
-CHECKPOINT = "sounds-and-digits-16-16"
 # Text that is awkward as a label, a name, a cell: digits that are none, what is drawn over others, what turns the line round.
 _TEXTS = (
     "²", "①", "٣", "9" * 5000, "e" + "\u0301" * 3000, "\u202e" * 500, "\ufdfa" * 2000, "\u200b" * 5000, "🏳️‍🌈" * 500, "\0", "\ufffe", "İ" * 3000,

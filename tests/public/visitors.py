@@ -16,10 +16,10 @@ CHECKPOINT = "sounds-and-digits-16-16"
 MCP = {"accept": "application/json, text/event-stream"}
 
 
-def visitor(app: App, address: str = "") -> httpx.Client:
+def visitor(app: App, address: str = "", timeout: float = 60) -> httpx.Client:
     """Somebody, at an address as the proxy of a Space tells it."""
     headers = {"x-forwarded-for": f"6.6.6.6, {address}"} if address else {}
-    return httpx.Client(base_url=app.url, timeout=60, trust_env=False, headers=headers)
+    return httpx.Client(base_url=app.url, timeout=timeout, trust_env=False, headers=headers)
 
 
 def file(path: str) -> dict:
@@ -58,9 +58,19 @@ def result_of(answer: httpx.Response) -> dict:
 
 def in_session(client: httpx.Client, session: str, number: int, data: list) -> dict:
     """Call an event of the page, and wait for its end."""
-    body = {"fn_index": number, "data": data, "session_hash": session}
-    posted = client.post("/gradio_api/queue/join", json=body)
+    posted = join(client, session, number, data)
     assert posted.status_code == 200, posted.text
+    return end_of(client, session)
+
+
+def join(client: httpx.Client, session: str, number: int, data: list) -> httpx.Response:
+    """Call an event of the page."""
+    body = {"fn_index": number, "data": data, "session_hash": session}
+    return client.post("/gradio_api/queue/join", json=body)
+
+
+def end_of(client: httpx.Client, session: str) -> dict:
+    """The message with which what a session has called ends."""
     with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as events:
         for line in events.iter_lines():
             message = json.loads(line[6:]) if line.startswith("data: ") else {}
