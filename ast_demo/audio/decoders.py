@@ -124,8 +124,10 @@ class _Content(io.BytesIO):
     """
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = (0, self.tell(), len(self.getbuffer()))[whence]
-        return super().seek(offset, whence) if start + offset >= 0 else self.tell()
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return self.tell()
 
 
 def _read_links(mended: Mended) -> Iterator[Piece]:

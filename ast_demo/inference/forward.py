@@ -168,26 +168,35 @@ def explain(fast: FastAST, inputs: Tensor, token: int | None = None) -> ModelOut
     hidden = embed(fast, inputs)
     start = hidden.new_zeros(hidden.shape[1], dtype=torch.float32)
     start[_read(token) if token is None else [token]] = 1 / 2 if token is None else 1
-    attention: Tensor | None = None
-    if fast.is_fused:
-        left: list[gpu.FusedAttention] = []
-        read = torch.tensor(_read(token), device=hidden.device)
-        logits, embeddings = _classify(
-            fast, gpu.run_layers_fused(fast.layers, hidden, [None] * len(fast.layers), read, left)
-        )
-        rows = gpu.roll_out_fused(left, start, read)
-        if token is not None:
-            of_layers = [layer.weights_of(token) for layer in left[:-1]] + [
-                left[-1].weights_of(_read(token).index(token))
-            ]
-            attention = torch.stack(of_layers, dim=1)
-    else:
-        answer = run_tokens(fast, hidden, token=token)
-        logits, embeddings, sums = answer.logits, answer.embeddings, answer.head_sums
-        rows = torch.stack([roll_out([layer[clip] for layer in sums], start) for clip in range(len(inputs))])
-        if token is not None:
-            n_heads = fast.model.config.num_attention_heads
-            attention = torch.stack([layer[:, token] for layer in sums], dim=1).float() / n_heads
+    follow = _follow_fused if fast.is_fused else _follow_sums
+    return follow(fast, hidden, start, token)
+
+
+def _follow_sums(fast: FastAST, hidden: Tensor, start: Tensor, token: int | None) -> ModelOutput:
+    """From each layer's sums over heads."""
+    answer = run_tokens(fast, hidden, token=token)
+    sums = answer.head_sums
+    rows = torch.stack([roll_out([layer[clip] for layer in sums], start) for clip in range(len(hidden))])
+    attention = None
+    if token is not None:
+        n_heads = fast.model.config.num_attention_heads
+        attention = torch.stack([layer[:, token] for layer in sums], dim=1).float() / n_heads
+    return _as_arrays(answer.logits, answer.embeddings, rows, attention)
+
+
+def _follow_fused(fast: FastAST, hidden: Tensor, start: Tensor, token: int | None) -> ModelOutput:
+    """From what fused attention leaves."""
+    left: list[gpu.FusedAttention] = []
+    read = torch.tensor(_read(token), device=hidden.device)
+    hidden = gpu.run_layers_fused(fast.layers, hidden, [None] * len(fast.layers), read, left)
+    attention = None
+    if token is not None:
+        places = [token] * (len(left) - 1) + [_read(token).index(token)]
+        attention = torch.stack([layer.weights_of(place) for layer, place in zip(left, places, strict=True)], dim=1)
+    return _as_arrays(*_classify(fast, hidden), gpu.roll_out_fused(left, start, read), attention)
+
+
+def _as_arrays(logits: Tensor, embeddings: Tensor, rows: Tensor, attention: Tensor | None) -> ModelOutput:
     logits, embeddings, rows = (part.float().cpu() for part in (logits, embeddings, rows))
     of_token = None if attention is None else attention.cpu().numpy()
     return ModelOutput(logits.numpy(), embeddings.numpy(), rows.numpy(), of_token)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ast_demo.inference.layer import attend, run_layer
+from ast_demo.inference.rollout import carry_rows
 
 _LARGEST = 80.0  # e to the power of it is still a number in single precision, and in bfloat16
 
@@ -93,13 +94,11 @@ def run_layers(layers: Sequence[Any], hidden: Tensor, head_sums: Sequence[Tensor
 
 def roll_out_fused(left: Sequence[FusedAttention], start: Tensor, read: Tensor) -> Tensor:
     """Rollout from a distribution over tokens, (tokens,) float32, at every depth: (batch, n_layers, tokens) float32."""
-    rows = start.repeat(len(left[0].key), len(left), 1)
-    for depth in reversed(range(len(left))):
-        is_last = depth == len(left) - 1
-        attended = multiply_rows(rows[:, depth:, read] if is_last else rows[:, depth:], left[depth])
-        attended /= attended.sum(dim=-1, keepdim=True)
-        rows[:, depth:] = (attended + rows[:, depth:]) / 2
-    return rows
+
+    def attend_back(rows: Tensor, depth: int) -> Tensor:
+        return multiply_rows(rows[..., read] if depth == len(left) - 1 else rows, left[depth])
+
+    return carry_rows(start.repeat(len(left[0].key), len(left), 1), attend_back)
 
 
 def multiply_rows(rows: Tensor, left: FusedAttention) -> Tensor:

@@ -22,7 +22,11 @@ LENT = Device("cpu", "and a GPU that is lent by the call")
 def find_place(facts: CheckpointFacts, settings: Settings) -> tuple[Device, Precision]:
     """The device and the precision that the settings ask for. Raises SettingsError: there is no such device here."""
     device = LENT if is_lent(run_elsewhere) else choose_device(settings.device)
-    return device, choose_precision(settings.precision, facts.n_parameters, device) if facts.grid else "float32"
+    return device, _precision_on(device, facts, settings.precision)
+
+
+def _precision_on(device: Device, facts: CheckpointFacts, choice: PrecisionChoice) -> Precision:
+    return choose_precision(choice, facts.n_parameters, device) if facts.grid else "float32"
 
 
 def place(checkpoint: Checkpoint, settings: Settings) -> Checkpoint:
@@ -41,7 +45,7 @@ def place(checkpoint: Checkpoint, settings: Settings) -> Checkpoint:
 def place_on(checkpoint: Checkpoint, device: Device, choice: PrecisionChoice) -> Checkpoint:
     """The checkpoint on a device; where it does not run there, in float32 there or, at last, on the CPU, with a note."""
     facts = checkpoint.facts
-    precision = choose_precision(choice, facts.n_parameters, device) if facts.grid else "float32"
+    precision = _precision_on(device, facts, choice)
     note = precision_note(choice, device, is_ast=facts.grid is not None)
     placed = replace(checkpoint, device=device, precision=precision, precision_note=note)
     if not device.is_gpu:

@@ -106,10 +106,10 @@ class BoundsMiddleware:
         room: Room,
         came: Callable[[str, str], None],
         *,
-        forwarded: bool = False,
+        forwarded: bool,
     ) -> None:
         self._app, self._settings, self._forms, self._room, self._came = app, settings, forms, room, came
-        self._forwarded = forwarded or settings.behind_proxy
+        self._forwarded = forwarded
         # By which Gradio, when it calls itself for a tool, hands on who has asked; nobody else knows its name.
         self._relayed = f"x-{secrets.token_hex(16)}"
         self._uploads = tuple({str(uploads), str(uploads.resolve())})

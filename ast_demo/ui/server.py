@@ -62,8 +62,8 @@ def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | 
     gradio_limits.keep_uploads_in(folder / UPLOADS)
     gradio_limits.bound_uploads()
     gradio_limits.bound_queue()
-    in_space = "SPACE_ID" in os.environ
-    if not (in_space or settings.behind_proxy):
+    behind_proxy = settings.behind_proxy or "SPACE_ID" in os.environ
+    if not behind_proxy:
         # uvicorn would believe whatever comes from this machine, and so any visitor of it
         os.environ["FORWARDED_ALLOW_IPS"] = ""
     checkpoints, viewers, ready, ended = CheckpointCache(settings), Viewers(settings), Event(), Event()
@@ -79,14 +79,14 @@ def _serve_from(folder: Path, settings: Settings, host: str | None, port: int | 
         forms=gradio_limits.forms_of(page),
         room=Room(folder, settings),
         came=sessions.came,
-        forwarded=in_space,
+        forwarded=behind_proxy,
     )
     guide = Mount("/guide", StaticFiles(directory=shipped_folder("guide")))
     try:
         _serve(page, settings, host, port, [route(viewers, settings.hosts), health(ready), guide], bounds)
         gradio_limits.use_sessions(page, sessions)
         gradio_limits.tell_sentences_over_mcp(page)
-        bound_connections(page.server.config, settings, behind_proxy=in_space or settings.behind_proxy)
+        bound_connections(page.server.config, settings, behind_proxy=behind_proxy)
         keep_content_out_of_the_log()
         page.block_thread()
     except OSError:
